@@ -1,0 +1,32 @@
+# make test runs everything a machine without a network can run.
+
+GO ?= go
+
+.PHONY: test check fuzz cover build bench
+
+test: check
+	$(GO) test -race -shuffle=on ./...
+
+# The fast part: formatting and static analysis.
+check:
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$bad" || { echo "gofmt: $$bad"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+build:
+	$(GO) build -trimpath -o backstamp ./cmd/backstamp
+
+# Each fuzz target for a minute: make fuzz FUZZTIME=10s for less.
+FUZZTIME ?= 60s
+fuzz:
+	@$(GO) list ./... | while read pkg; do \
+		for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+			echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+		done; \
+	done
+
+cover:
+	$(GO) test -coverpkg=./... -coverprofile=cover.out ./... && $(GO) tool cover -func=cover.out | tail -1
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...

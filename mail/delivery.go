@@ -1,0 +1,129 @@
+package mail
+
+import "time"
+
+// A Delivery is one Message on its way to one recipient, until its end.
+type Delivery struct {
+	Message     ID            `json:"-"`
+	Index       int           `json:"-"` // from 1, the recipient's place in the envelope
+	Recipient   string        `json:"to"`
+	Provider    string        `json:"via"` // who is to take it: account/name
+	Status      Status        `json:"st"`
+	Reason      string        `json:"why,omitempty"` // why it is held, a Hold reason
+	Basis       Basis         `json:"basis,omitempty"`
+	Attempts    int           `json:"n,omitempty"`   // tries that ended
+	Started     time.Time     `json:"on,omitzero"`   // when the running try began; zero: none runs
+	Uncertain   bool          `json:"unc,omitempty"` // a try may have been taken without its reply being recorded
+	Reply       string        `json:"reply,omitempty"`
+	UpstreamID  string        `json:"uid,omitempty"` // the provider's name for it
+	NextAttempt time.Time     `json:"next,omitzero"` // zero: over, or only a person can go on
+	HeldSince   time.Time     `json:"since,omitzero"`
+	HeldFor     time.Duration `json:"heldfor,omitempty"` // ended holds; the expiry clock stands while held
+	Explain     *Explain      `json:"explain,omitempty"`
+	Tally       Tally         `json:"tally"`
+}
+
+// The reasons why a Delivery is held. The strings are API.
+const (
+	HoldQuota        = "quota"
+	HoldThrottling   = "throttling"
+	HoldAuth         = "auth"
+	HoldAccount      = "account"
+	HoldOperator     = "operator"
+	HoldProviderGone = "provider-gone"
+	HoldDamaged      = "damaged"
+)
+
+// Unfinished reports whether the Delivery still waits to be tried.
+func (d *Delivery) Unfinished() bool {
+	return d.Status == Queued || d.Status == Deferred || d.Status == Held
+}
+
+// An Outcome is what one try, or one decision of the queue or of a person, did
+// to a Delivery. The store applies it to the Delivery as it then is, since
+// hits may have come meanwhile.
+type Outcome struct {
+	Message    ID
+	Index      int
+	At         time.Time
+	Status     Status    // to advance to; Queued starts it anew at once
+	Reason     string    // with Held
+	Attempted  bool      // a try ended
+	Uncertain  bool      // that try may have been taken all the same
+	Reply      string    // kept as it was when the try got none and Attempted is false
+	Explain    *Explain  //
+	UpstreamID string    //
+	Next       time.Time // when to try again
+	Provider   string    // moves the Delivery when not empty
+	Kind       Kind      // the event to keep; "" for none
+	Text       string    // the event's text
+}
+
+// Conclude applies an outcome.
+func (d *Delivery) Conclude(o Outcome) {
+	d.Started = time.Time{}
+	if o.Attempted {
+		d.Attempts++
+		d.Reply, d.Explain = o.Reply, o.Explain
+	}
+	if o.Uncertain {
+		d.Uncertain = true
+	}
+	if o.UpstreamID != "" {
+		d.UpstreamID = o.UpstreamID
+	}
+	if o.Provider != "" {
+		d.Provider = o.Provider
+	}
+	if !d.HeldSince.IsZero() {
+		d.HeldFor += o.At.Sub(d.HeldSince)
+		d.HeldSince = time.Time{}
+	}
+	if o.Status == Queued && d.Unfinished() {
+		d.Status = Deferred // due now, though not for the first time
+	} else {
+		d.Status = d.Status.Advance(o.Status)
+	}
+	d.Reason, d.NextAttempt = "", time.Time{}
+	switch o.Status {
+	case Held:
+		d.HeldSince, d.Reason, d.NextAttempt = o.At, o.Reason, o.Next
+	case Deferred, Queued:
+		d.NextAttempt = o.Next
+	}
+	if o.At.After(d.Tally.LastEvent) {
+		d.Tally.LastEvent = o.At
+	}
+}
+
+// Hit applies an open or a click. When it returns implied, the caller keeps an
+// open event of basis click as well.
+func (d *Delivery) Hit(e Event) (implied bool) {
+	status, basis, implied := d.Tally.Count(e)
+	if next := d.Status.Advance(status); next != d.Status {
+		d.Status, d.Basis = next, basis
+	}
+	return implied
+}
+
+// Explain says in plain words what a provider's reply means and what to do.
+type Explain struct {
+	ID      string   `json:"id"`
+	Class   string   `json:"class"` // a reply class
+	Title   string   `json:"title"`
+	Meaning string   `json:"meaning"`
+	Steps   []string `json:"steps"`
+	Link    string   `json:"link"`
+}
+
+// The classes of replies. The strings are API.
+const (
+	ClassAuth       = "auth"
+	ClassQuota      = "quota"
+	ClassThrottling = "throttling"
+	ClassTemporary  = "temporary"
+	ClassSender     = "sender"
+	ClassRecipient  = "recipient"
+	ClassContent    = "content"
+	ClassAccount    = "account"
+)

@@ -1,0 +1,103 @@
+package mail
+
+import (
+	"io"
+	"time"
+)
+
+// A Message is the content of one accepted mail object (RFC 5321 section
+// 2.3.1) and what was decided about it when it was accepted. The content
+// itself lies beside it in the store. Nothing in a Message is decided again
+// later, whatever is reloaded, rotated or upgraded.
+type Message struct {
+	ID         ID                `json:"id"`
+	Received   time.Time         `json:"received"`
+	Account    string            `json:"account"`
+	Provider   string            `json:"provider"`          // account/name; the account is * for a provider shared by all
+	MailFrom   string            `json:"mail_from"`         // as the app gave it; "" is the null reverse-path
+	Recipients []string          `json:"-"`                 // forward-paths as the app gave them; kept with the Deliveries
+	MessageID  string            `json:"message_id"`        // the Message-ID field, with its <>
+	HeaderFrom string            `json:"from"`              // the address in From, as the app gave it
+	Subject    string            `json:"subject,omitempty"` // decoded, for people
+	Tag        string            `json:"tag,omitempty"`
+	Meta       map[string]string `json:"meta,omitempty"`
+	Size       int64             `json:"size"` // octets as received, after line ends were put right
+	Tracked    bool              `json:"tracked,omitempty"`
+	Reason     string            `json:"reason,omitempty"` // why it is not tracked
+	Shared     bool              `json:"shared,omitempty"` // one copy and token for all its recipients
+
+	Detail Detail `json:"-"` // read only where one message is looked at
+	Tally  Tally  `json:"-"` // the hits of a Shared message, which belong to no recipient
+}
+
+// Detail is what is kept of a Message beside the line a listing shows.
+type Detail struct {
+	Plan       []byte      `json:"plan,omitempty"` // only rewrite looks inside
+	Alignment  Alignment   `json:"alignment"`
+	Client     Client      `json:"client"`
+	Header     HeaderEdits `json:"header"`
+	Quirks     []string    `json:"quirks,omitempty"`
+	Transcript []string    `json:"transcript,omitempty"`
+}
+
+// Client is who handed a Message in.
+type Client struct {
+	Addr string `json:"addr,omitempty"` // host and port
+	Helo string `json:"helo,omitempty"`
+	User string `json:"user,omitempty"`
+	TLS  string `json:"tls,omitempty"` // version, "" in the clear
+}
+
+// Alignment says how the sender of a Message was judged. The strings are API.
+type Alignment struct {
+	Rule     string `json:"rule"`               // where From came from: from, client, default_from, login
+	From     string `json:"from"`               // the address that was judged
+	Identity string `json:"identity,omitempty"` // the address the account may use
+	Action   string `json:"action"`             // none, envelope, rewritten, warned
+}
+
+// The values of Alignment.Action.
+const (
+	ActionNone      = "none"
+	ActionEnvelope  = "envelope"  // MAIL FROM replaced by the From address
+	ActionRewritten = "rewritten" // From and MAIL FROM become the provider's identity
+	ActionWarned    = "warned"    // let through as it is
+)
+
+// HeaderEdits are the changes of the top header that were decided at
+// acceptance: what every copy of the message gets, whichever provider takes
+// it. Add holds whole fields without line end, in order, put before the rest;
+// Remove holds field names, compared without case.
+type HeaderEdits struct {
+	Add    []string `json:"add,omitempty"`
+	Remove []string `json:"remove,omitempty"`
+}
+
+// A Link is one occurrence of a link in a Message and what was decided about
+// it.
+type Link struct {
+	Index    int // from 1, in order of appearance
+	URL      string
+	Label    string   // its text, or the alt text of its image
+	Decision Decision //
+	Reason   string   // why it was left, "" when tracked
+}
+
+// A Decision about a link. The strings are API.
+type Decision string
+
+// The decisions.
+const (
+	Tracked Decision = "tracked"
+	Left    Decision = "left"
+)
+
+// A Copy is one rendered copy of a Message for one transaction: what goes
+// upstream. WriteTo may be called more than once and writes the same bytes
+// each time, Size of them, in lines that end in CRLF, dots not yet stuffed.
+type Copy interface {
+	io.WriterTo
+	Size() int64
+	MailFrom() string
+	EightBit() bool // some byte is above 0x7f: wants BODY=8BITMIME
+}

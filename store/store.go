@@ -1,0 +1,97 @@
+// Package store says what is remembered and how one asks for it: the words
+// that its backends, the rooms that write and the pages that read share. The
+// backends are store/bolt and, later, store/postgres; store/storetest is the
+// suite that each of them must pass.
+package store
+
+import (
+	"errors"
+	"time"
+
+	"backstamp/mail"
+)
+
+// The errors of a store. Backends wrap them with what was being done.
+var (
+	// ErrNotFound: no such message.
+	ErrNotFound = mail.ErrNotFound
+	// ErrFull: no space, read-only or no permission. It works again once that
+	// is mended.
+	ErrFull = errors.New("store: cannot be written")
+	// ErrBroken: the disk failed to sync. Nothing more may be accepted by this
+	// process.
+	ErrBroken = errors.New("store: disk failed")
+	// ErrCorrupt: what is on disk is not what was written. It is kept for a
+	// person to look at.
+	ErrCorrupt = errors.New("store: corrupt")
+	// ErrMissing: a marker says that there was a store, and it is gone.
+	ErrMissing = errors.New("store: missing")
+	// ErrNone: there is no store yet, and one was not to be made.
+	ErrNone = errors.New("store: none")
+	// ErrLocked: another process has it open.
+	ErrLocked = errors.New("store: in use by another process")
+	// ErrClosed: it was closed.
+	ErrClosed = errors.New("store: closed")
+)
+
+// A Filter selects messages; the zero Filter selects all. Text is compared
+// without case and may be a part of the field; MessageID, Account, Provider and
+// Tag are compared whole. Of several fields all must match.
+type Filter struct {
+	Status    mail.Status // some delivery has it
+	Account   string
+	Provider  string // account/name, or the name alone; of a delivery
+	From      string
+	To        string
+	Subject   string
+	MessageID string
+	Tag       string
+	Since     time.Time
+	Limit     int // 0: all
+}
+
+// A Row is a message with its deliveries, in the order of the envelope.
+type Row struct {
+	Message    *mail.Message
+	Deliveries []mail.Delivery
+}
+
+// An EventFilter selects events, oldest first.
+type EventFilter struct {
+	Message mail.ID // zero: of all messages
+	Kind    mail.Kind
+	Since   time.Time
+	After   []byte // a Cursor: only what was recorded after it
+}
+
+// An EventRow is an event with its place in the log, for those who follow it.
+type EventRow struct {
+	Cursor []byte
+	mail.Event
+}
+
+// Usage is what one provider took on one day (UTC) for one account.
+type Usage struct {
+	Account    string
+	Provider   string // account/name
+	Day        string // 2006-01-02
+	Messages   int    // accepted messages, once however many copies went out
+	Recipients int
+}
+
+// ProviderState is what outlives a restart of a provider's credential.
+type ProviderState struct {
+	Credential string    `json:"credential"` // a hash of host family and login
+	State      string    `json:"state"`      // StateOK, StateParked, StateHeld
+	Reason     string    `json:"reason,omitempty"`
+	Since      time.Time `json:"since,omitzero"`
+	Until      time.Time `json:"until,omitzero"`
+	LastError  string    `json:"last_error,omitempty"`
+}
+
+// The states of a provider. The strings are API.
+const (
+	StateOK     = "ok"
+	StateParked = "parked" // its credential was refused
+	StateHeld   = "held"   // a limit was met
+)
