@@ -1,5 +1,7 @@
 package mail
 
+import "slices"
+
 // A Status says how far a Delivery has come. The strings are API.
 type Status string
 
@@ -62,3 +64,6 @@ func (s Status) Advance(to Status) Status {
 	}
 	return s
 }
+
+// Known reports whether s is one of the statuses.
+func (s Status) Known() bool { return slices.Contains(Statuses, s) }

@@ -1,0 +1,151 @@
+// Command backstamp is a local SMTP relay with tracking. This package joins
+// the rooms: it reads the configuration, wires them together, and speaks with
+// people. Nothing here knows mail.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"backstamp/internal/clock"
+)
+
+// Exit codes of every command.
+const (
+	exitDone     = 0
+	exitFailed   = 1 // failed, or not found
+	exitUsage    = 2 // usage, or bad configuration
+	exitDegraded = 3 // nothing to do, or degraded
+)
+
+// An exitError ends a command with a code. Its text, when not empty, goes to
+// standard error as it is.
+type exitError struct {
+	code int
+	text string
+}
+
+func (e *exitError) Error() string { return e.text }
+
+func exitf(code int, format string, args ...any) error {
+	return &exitError{code, fmt.Sprintf(format, args...)}
+}
+
+// A program is one run of the command, with everything that it touches of the
+// world outside; tests run it in-process.
+type program struct {
+	in       io.Reader
+	out, err io.Writer
+	env      []string
+	clock    clock.Clock
+	// stop delivers what SIGHUP, SIGTERM and SIGINT do to serve.
+	signals <-chan os.Signal
+	// ready, when not nil, is told the addresses once serve has bound them.
+	ready func(addresses)
+
+	configFile string
+	sets       []string
+	lang       string
+	json       bool
+}
+
+func main() {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, serveSignals...)
+	p := &program{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Environ(), clock: clock.System{}, signals: signals}
+	os.Exit(p.run(context.Background(), os.Args[1:]))
+}
+
+// run executes one command line and returns the exit code.
+func (p *program) run(ctx context.Context, args []string) int {
+	root := p.root()
+	root.SetArgs(args)
+	root.SetIn(p.in)
+	root.SetOut(p.out)
+	root.SetErr(p.err)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	var exit *exitError
+	if !errors.As(err, &exit) {
+		// What is left are cobra's own: unknown commands, flags and arguments.
+		exit = &exitError{exitUsage, err.Error()}
+	}
+	if exit.text != "" {
+		fmt.Fprintln(p.err, exit.text)
+	}
+	return exit.code
+}
+
+func (p *program) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "backstamp",
+		Short: "A local SMTP relay with tracking",
+		Long: `Backstamp takes mail over SMTP on this machine, adds an open pixel and click
+redirects to the HTML, relays it through the provider account you have, and
+records what became of every message and link.
+
+Start with: backstamp serve`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			c.Help()
+			return nil
+		},
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			if p.lang != "" && p.lang != "en" && p.lang != "ko" {
+				return exitf(exitUsage, "--lang %q is not known; expected en or ko", p.lang)
+			}
+			return nil
+		},
+	}
+	flags := root.PersistentFlags()
+	flags.StringVar(&p.configFile, "config", "", "configuration `FILE` (else BACKSTAMP_CONFIG, ./backstamp.yaml, /etc/backstamp/backstamp.yaml)")
+	flags.StringArrayVar(&p.sets, "set", nil, "override one `KEY=VALUE` of the configuration")
+	flags.StringVar(&p.lang, "lang", "", "language, en or ko (else LC_ALL, LC_MESSAGES, LANG)")
+
+	root.AddCommand(
+		p.serveCommand(), p.reloadCommand(), p.checkCommand(), p.statusCommand(),
+		p.messagesCommand(), p.showCommand(), p.eventsCommand(), p.queueCommand(),
+		p.rewriteCommand(), p.simulateCommand(), p.testCommand(), p.keysCommand(), p.versionCommand(),
+	)
+	for _, name := range []string{"doctor", "selftest", "providers", "clients", "sendmail", "auth", "backup", "compact", "erase", "suppress", "man"} {
+		root.AddCommand(laterCommand(name))
+	}
+	return root
+}
+
+// laterCommand is a command of the contract that this version does not have.
+func laterCommand(name string) *cobra.Command {
+	return &cobra.Command{
+		Use: name, Hidden: true, DisableFlagParsing: true,
+		RunE: func(*cobra.Command, []string) error {
+			return exitf(exitUsage, "the command %s is not available in this version", name)
+		},
+	}
+}
+
+// jsonFlag gives a command --json.
+func (p *program) jsonFlag(c *cobra.Command) *cobra.Command {
+	c.Flags().BoolVar(&p.json, "json", false, "one JSON object a line")
+	return c
+}
+
+// getenv reads the environment the program was given.
+func (p *program) getenv(name string) string {
+	for i := len(p.env) - 1; i >= 0; i-- {
+		if v, ok := strings.CutPrefix(p.env[i], name+"="); ok {
+			return v
+		}
+	}
+	return ""
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"bufio"
+	"io"
+	"os"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/width"
+
+	"backstamp/mail"
+)
+
+// A table lines up cells for people. It holds what it is given until flush:
+// listings for people are short.
+type table struct {
+	head   []string
+	rows   [][]string
+	colour bool
+}
+
+func (p *program) table(head ...string) *table {
+	return &table{head: head, colour: p.colours()}
+}
+
+// colours reports whether standard output is a terminal that wants colours.
+func (p *program) colours() bool {
+	f, ok := p.out.(*os.File)
+	if !ok || p.getenv("NO_COLOR") != "" || p.getenv("TERM") == "dumb" {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+func (t *table) row(cells ...string) {
+	for i, c := range cells {
+		cells[i] = mail.Escape(c)
+	}
+	t.rows = append(t.rows, cells)
+}
+
+// flush writes the table; nothing when it has no rows.
+func (t *table) flush(w io.Writer) error {
+	if len(t.rows) == 0 {
+		return nil
+	}
+	widths := make([]int, len(t.head))
+	for _, row := range append([][]string{t.head}, t.rows...) {
+		for i, c := range row {
+			widths[i] = max(widths[i], columns(c))
+		}
+	}
+	out := bufio.NewWriter(w)
+	for n, row := range append([][]string{t.head}, t.rows...) {
+		for i, c := range row {
+			text := c
+			if t.colour {
+				text = paint(c, n == 0)
+			}
+			out.WriteString(text)
+			if i < len(row)-1 {
+				out.WriteString(strings.Repeat(" ", widths[i]-columns(c)+2))
+			}
+		}
+		out.WriteByte('\n')
+	}
+	return out.Flush()
+}
+
+// columns is how many cells of a terminal a text takes: Korean letters take two.
+func columns(s string) int {
+	n := 0
+	for _, r := range s {
+		switch width.LookupRune(r).Kind() {
+		case width.EastAsianWide, width.EastAsianFullwidth:
+			n += 2
+		default:
+			n++
+		}
+	}
+	return n
+}
+
+// clip shortens a cell to at most n columns.
+func clip(s string, n int) string {
+	if columns(s) <= n {
+		return s
+	}
+	for columns(s) > n-1 {
+		_, size := utf8.DecodeLastRuneInString(s)
+		s = s[:len(s)-size]
+	}
+	return s + "…"
+}
+
+// paint colours a header, or a cell that is a status.
+func paint(cell string, head bool) string {
+	const bold, green, yellow, red, plain = "\x1b[1m", "\x1b[32m", "\x1b[33m", "\x1b[31m", "\x1b[0m"
+	if head {
+		return bold + cell + plain
+	}
+	word, _, _ := strings.Cut(cell, " ")
+	switch mail.Status(word) {
+	case mail.Sent, mail.Delivered, mail.Opened, mail.Clicked, "ok":
+		return green + cell + plain
+	case mail.Queued, mail.Deferred, mail.Held:
+		return yellow + cell + plain
+	case mail.Failed, mail.Bounced, mail.Suppressed, "parked":
+		return red + cell + plain
+	}
+	return cell
+}

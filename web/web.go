@@ -1,0 +1,209 @@
+// Package web is the private side over HTTP: the JSON API that the command
+// line speaks too, one plain page, metrics and health. It reads the store and
+// changes things only through named actions of the operator. It is never
+// served to the public; that is track's listener.
+package web
+
+import (
+	"context"
+	"crypto/subtle"
+	"iter"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"backstamp/mail"
+	"backstamp/rewrite"
+	"backstamp/store"
+)
+
+// Messages is what the store tells of messages.
+type Messages interface {
+	Message(context.Context, mail.ID) (store.Row, error)
+	Messages(context.Context, store.Filter) iter.Seq2[store.Row, error]
+	Content(context.Context, mail.ID) ([]byte, error)
+}
+
+// Log is what the store tells of events and of what waits.
+type Log interface {
+	Events(context.Context, store.EventFilter) iter.Seq2[store.EventRow, error]
+	Watch() <-chan struct{} // closed once something was recorded after the call
+	Unfinished(context.Context) iter.Seq2[mail.Delivery, error]
+}
+
+// Store is all that is read here.
+type Store interface {
+	Messages
+	Log
+	Usage(context.Context) iter.Seq2[store.Usage, error]
+}
+
+// Queue is what an operator may do to the mail that waits. Each returns how
+// many deliveries it changed.
+type Queue interface {
+	Retry(ctx context.Context, ids ...mail.ID) (int, error)
+	Hold(ctx context.Context, id mail.ID) (int, error)
+	Drop(ctx context.Context, id mail.ID) (int, error)
+	Move(ctx context.Context, to string, ids ...mail.ID) (int, error)
+}
+
+// A Simulator runs a hit of a made-up reader through the public handler.
+type Simulator interface {
+	Simulate(ctx context.Context, url, actor string) (Hit, error)
+}
+
+// A Hit is what became of a simulated request.
+type Hit struct {
+	Status   int        `json:"status"` // of the HTTP answer
+	Location string     `json:"location,omitempty"`
+	Class    mail.Class `json:"class"`
+	Rule     string     `json:"rule"`
+}
+
+// A Renderer makes the copy that goes, or went, upstream.
+type Renderer interface {
+	Render(m *mail.Message, content []byte, recipient int, provider string) (mail.Copy, error)
+}
+
+// A Provider is one provider of the configuration and how it does.
+type Provider struct {
+	Account string // * for one that all accounts share
+	Name    string
+	Preset  string
+	Limit   int // per day; 0: none
+	State   store.ProviderState
+}
+
+// Actions are what the page and the API may do beside reading. Those that are
+// nil answer that the server must run for them.
+type Actions struct {
+	Queue      Queue
+	Simulator  Simulator
+	Renderer   Renderer
+	Linker     rewrite.Linker
+	Providers  func(context.Context) ([]Provider, error)
+	Reload     func(context.Context) error
+	RotateKeys func() (mail.KeyID, error)
+	Ready      func() error // why this process is not ready to take mail
+}
+
+// Settings say who may ask.
+type Settings struct {
+	// Hosts are the names the listener may be asked by, beside localhost and
+	// loopback addresses. Others are refused: a page on the internet could
+	// point its own name here.
+	Hosts    []string
+	Password string // asked for by HTTP Basic, with any user name; "": none
+}
+
+// A Handler serves the private side.
+type Handler struct {
+	store   Store
+	do      Actions
+	log     *slog.Logger
+	now     func() time.Time
+	private http.Handler
+	local   http.Handler
+}
+
+// New returns the private side over s.
+func New(set Settings, s Store, do Actions, now func() time.Time, log *slog.Logger, reg prometheus.Gatherer) *Handler {
+	h := &Handler{store: s, do: do, log: log, now: now}
+	mux := http.NewServeMux()
+	h.api(mux)
+	h.local = mux
+
+	open := http.NewServeMux()
+	open.HandleFunc("GET /livez", h.livez)
+	open.HandleFunc("GET /readyz", h.readyz)
+
+	closed := http.NewServeMux()
+	closed.Handle("/api/v1/", mux)
+	closed.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
+	h.page(closed)
+	open.Handle("/", password(set.Password, http.NewCrossOriginProtection().Handler(closed)))
+
+	h.private = onlyHosts(set.Hosts, headers(open))
+	return h
+}
+
+// Private serves the private listener.
+func (h *Handler) Private() http.Handler { return h.private }
+
+// Local serves the private socket: the API alone, for whoever may open the
+// socket.
+func (h *Handler) Local() http.Handler { return h.local }
+
+func (h *Handler) livez(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, "ok\n") }
+
+func (h *Handler) readyz(w http.ResponseWriter, _ *http.Request) {
+	if h.do.Ready != nil {
+		if err := h.do.Ready(); err != nil {
+			h.log.Warn("not ready", "err", err)
+			writeText(w, http.StatusServiceUnavailable, "not ready\n")
+			return
+		}
+	}
+	writeText(w, http.StatusOK, "ok\n")
+}
+
+func writeText(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	w.Write([]byte(text))
+}
+
+// onlyHosts refuses requests for names that are not ours (DNS rebinding).
+func onlyHosts(hosts []string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := r.Host
+		if name, _, err := net.SplitHostPort(host); err == nil {
+			host = name
+		}
+		host = strings.ToLower(strings.Trim(host, "[]"))
+		ip, err := netip.ParseAddr(host)
+		ok := host == "localhost" || err == nil && ip.IsLoopback()
+		for _, h := range hosts {
+			ok = ok || strings.EqualFold(h, host)
+		}
+		if !ok {
+			writeText(w, http.StatusForbidden, "this address is not served under that name\n")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// headers keeps browsers from running, framing or leaking anything of the page.
+func headers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		head := w.Header()
+		head.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+		head.Set("X-Content-Type-Options", "nosniff")
+		head.Set("Referrer-Policy", "no-referrer")
+		head.Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// password asks for the one password of the private side.
+func password(want string, next http.Handler) http.Handler {
+	if want == "" {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, got, _ := r.BasicAuth()
+		if subtle.ConstantTimeCompare([]byte(got), []byte(want)) != 1 {
+			w.Header().Set("WWW-Authenticate", `Basic realm="backstamp", charset="UTF-8"`)
+			writeText(w, http.StatusUnauthorized, "password needed\n")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
