@@ -85,10 +85,10 @@ func (d *Delivery) Conclude(o Outcome) {
 		d.Status = d.Status.Advance(o.Status)
 	}
 	d.Reason, d.NextAttempt = "", time.Time{}
-	switch o.Status {
+	switch d.Status { // not o.Status: what was opened meanwhile waits for nothing
 	case Held:
 		d.HeldSince, d.Reason, d.NextAttempt = o.At, o.Reason, o.Next
-	case Deferred, Queued:
+	case Deferred:
 		d.NextAttempt = o.Next
 	}
 	if o.At.After(d.Tally.LastEvent) {

@@ -146,6 +146,19 @@ func TestDeliveryConclude(t *testing.T) {
 	}
 }
 
+// A delivery whose link was clicked while a try without a reply ran has
+// arrived: nothing may make it due again.
+func TestConcludeAfterProof(t *testing.T) {
+	at := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
+	for _, status := range []Status{Queued, Deferred, Held} {
+		d := Delivery{Status: Opened}
+		d.Conclude(Outcome{At: at, Status: status, Reason: HoldAuth, Next: at})
+		if d.Status != Opened || !d.NextAttempt.IsZero() || !d.HeldSince.IsZero() || d.Reason != "" {
+			t.Errorf("%s after opened: %+v", status, d)
+		}
+	}
+}
+
 func TestDestination(t *testing.T) {
 	for _, n := range []int{1, 179, 180, 181, 360, 361, 2000, DestinationMax} {
 		url := strings.Repeat("u", n)
