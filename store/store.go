@@ -17,10 +17,10 @@ var (
 	ErrNotFound = mail.ErrNotFound
 	// ErrFull: no space, read-only or no permission. It works again once that
 	// is mended.
-	ErrFull = errors.New("store: cannot be written")
+	ErrFull = mail.ErrFull
 	// ErrBroken: the disk failed to sync. Nothing more may be accepted by this
 	// process.
-	ErrBroken = errors.New("store: disk failed")
+	ErrBroken = mail.ErrBroken
 	// ErrCorrupt: what is on disk is not what was written. It is kept for a
 	// person to look at.
 	ErrCorrupt = errors.New("store: corrupt")
