@@ -1,0 +1,266 @@
+package track
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"backstamp/internal/clock"
+	"backstamp/mail"
+)
+
+const (
+	memoryMax  = 10_000           // events that wait in memory; more go to the spill file
+	batchSize  = 64               // events offered at once, which the store commits together
+	triesMax   = 10               // how often the store may refuse an event while it takes others
+	retryFirst = time.Second      // until the next try when the store takes nothing,
+	retryLast  = 30 * time.Second // doubled up to this
+	grace      = 5 * time.Second  // how long run's end waits for calls under way
+)
+
+// A waiting event is one that the store has not taken yet.
+type waiting struct {
+	mail.Event
+	line  int64 // offset of its line in the spill file; notSpilled without one
+	tries int
+}
+
+// A verdict is what came of offering an event again.
+type verdict struct {
+	waiting
+	err error
+}
+
+// A backlog is the events that wait, oldest first in memory, newer ones in the
+// spill file. Only the goroutine of run touches it.
+type backlog struct {
+	*recorder
+	memory   []waiting
+	file     *spillFile   // nil without one
+	verdicts chan verdict // of the batch that is out
+	out      int          // verdicts to come
+	refused  []waiting    // of this batch
+	took     bool         // the store took some of this batch
+	pause    time.Duration
+	timer    clock.Timer // runs between a batch that failed and the next; else nil
+}
+
+// run owns the events that wait until ctx ends.
+func (r *recorder) run(ctx context.Context) error {
+	b := &backlog{recorder: r, verdicts: make(chan verdict, batchSize)}
+	if err := b.open(); err != nil {
+		return fmt.Errorf("track: %w", err)
+	}
+	defer b.close()
+	for {
+		b.next()
+		var wake <-chan time.Time
+		if b.timer != nil {
+			wake = b.timer.C()
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case e := <-r.queue:
+			b.push(e)
+		case v := <-b.verdicts:
+			b.settle(v)
+		case <-wake:
+			b.timer = nil
+		case <-r.ended:
+		}
+	}
+}
+
+// open reads what an earlier run has left.
+func (b *backlog) open() error {
+	if b.spill == "" {
+		return nil
+	}
+	file, err := openSpill(b.spill)
+	if err != nil {
+		return err
+	}
+	b.file = file
+	b.metrics.waiting.Add(float64(file.left))
+	if file.left > 0 {
+		b.log.Info("opens and clicks of an earlier run are put into the store", "events", file.left)
+	}
+	return nil
+}
+
+// next sends out a batch, unless one is out or the store is given a rest.
+func (b *backlog) next() {
+	if b.out > 0 || b.timer != nil {
+		return
+	}
+	if len(b.memory) == 0 {
+		b.load()
+	}
+	if len(b.memory) == 0 {
+		b.caughtUp()
+		return
+	}
+	b.behind.Store(true)
+	n := min(batchSize, len(b.memory))
+	batch := b.memory[:n]
+	b.memory = b.memory[n:]
+	b.out, b.took, b.refused = n, false, nil
+	for _, w := range batch {
+		b.offer(w.Event, func(err error) { b.verdicts <- verdict{w, err} })
+	}
+}
+
+// load takes the oldest events of the spill file into memory.
+func (b *backlog) load() {
+	if b.file == nil {
+		return
+	}
+	list, broken, err := b.file.read(memoryMax)
+	if broken > 0 {
+		b.lose(broken, errors.New("lines of the spill file are damaged"))
+	}
+	b.memory = list
+	if err != nil && len(list) == 0 {
+		b.log.Error("the spill file cannot be read; what is in it stays there until the next start", "err", err)
+		b.file.close()
+		b.file = nil
+	}
+}
+
+// caughtUp ends a time of trouble. An event that just comes in shows in the
+// queue, or else makes run look again.
+func (b *backlog) caughtUp() {
+	if len(b.queue) > 0 || b.late.Load() > 0 {
+		return
+	}
+	b.behind.Store(false)
+	b.dropping.Store(false)
+	if b.troubled.Swap(false) {
+		b.log.Info("no opens and clicks wait for the store any more")
+	}
+}
+
+// push adds an event: to memory while all before it are there too, else to the
+// file.
+func (b *backlog) push(e mail.Event) {
+	if len(b.memory) < memoryMax && (b.file == nil || b.file.unread() == 0) {
+		b.memory = append(b.memory, waiting{Event: e, line: notSpilled})
+		return
+	}
+	b.write(e)
+}
+
+// write puts an event into the spill file.
+func (b *backlog) write(e mail.Event) {
+	err := errors.New("too many wait in memory, and there is no spill file")
+	if b.file != nil {
+		err = b.file.append(e)
+	}
+	if err != nil {
+		b.lose(1, err)
+		return
+	}
+	b.metrics.spilled.Inc()
+}
+
+// settle takes in the verdict about one event, and ends the batch with the last.
+func (b *backlog) settle(v verdict) {
+	b.out--
+	if v.err == nil {
+		b.took = true
+		b.done(v.waiting)
+	} else {
+		b.storeFailed(v.err)
+		b.refused = append(b.refused, v.waiting)
+	}
+	if b.out == 0 {
+		b.endBatch()
+	}
+}
+
+// endBatch puts back what was refused. Where the store took other events, the
+// refused ones are to blame, and not for ever; else the store gets a rest.
+func (b *backlog) endBatch() {
+	var again []waiting
+	for _, w := range b.refused {
+		if b.took {
+			w.tries++
+		}
+		if w.tries >= triesMax {
+			b.done(w)
+			b.drop(1, fmt.Errorf("the store refuses an event of %v though it takes others", w.Message))
+			continue
+		}
+		again = append(again, w)
+	}
+	b.refused = nil
+	b.memory = append(again, b.memory...)
+	if b.took || len(again) == 0 {
+		b.pause = 0
+		return
+	}
+	b.pause = min(max(2*b.pause, retryFirst), retryLast)
+	b.timer = b.clock.NewTimer(b.pause)
+}
+
+// done forgets an event.
+func (b *backlog) done(w waiting) {
+	b.metrics.waiting.Dec()
+	if w.line == notSpilled {
+		return
+	}
+	if err := b.file.strike(w.line); err != nil {
+		b.log.Error("an event that was kept stays in the spill file and will count twice", "msg", w.Message, "err", err)
+	}
+}
+
+// lose drops events that waited.
+func (b *backlog) lose(n int, err error) {
+	b.metrics.waiting.Sub(float64(n))
+	b.drop(n, err)
+}
+
+// close waits a while for the calls that are under way and writes down what is
+// still there.
+func (b *backlog) close() {
+	b.closed.Store(true)
+	if b.timer != nil {
+		b.timer.Stop()
+	}
+	b.await()
+	for _, w := range append(b.refused, b.memory...) {
+		if w.line == notSpilled {
+			b.write(w.Event)
+		}
+	}
+	for len(b.queue) > 0 {
+		b.write(<-b.queue)
+	}
+	if b.file == nil {
+		return
+	}
+	if err := b.file.close(); err != nil {
+		b.log.Error("the spill file may not be whole", "err", err)
+	}
+}
+
+// await takes verdicts until no call runs, or for as long as grace lasts: what
+// a call does after that nobody learns.
+func (b *backlog) await() {
+	timer := b.clock.NewTimer(grace)
+	defer timer.Stop()
+	for b.out > 0 || b.calls.Load() > 0 {
+		select {
+		case v := <-b.verdicts:
+			b.settle(v)
+		case e := <-b.queue:
+			b.push(e)
+		case <-b.ended:
+		case <-timer.C():
+			b.drop(int(b.calls.Load()), errors.New("the store did not answer before the end"))
+			return
+		}
+	}
+}
