@@ -26,6 +26,8 @@ var (
 	ErrCorrupt = errors.New("store: corrupt")
 	// ErrMissing: a marker says that there was a store, and it is gone.
 	ErrMissing = errors.New("store: missing")
+	// ErrNewer: a later release wrote it.
+	ErrNewer = errors.New("store: of a later release")
 	// ErrNone: there is no store yet, and one was not to be made.
 	ErrNone = errors.New("store: none")
 	// ErrLocked: another process has it open.

@@ -1,0 +1,194 @@
+package bolt
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+	"time"
+
+	"backstamp/mail"
+	"backstamp/store"
+)
+
+// Record keeps an open, a click or other news of a message and counts it. When
+// it returns nil the event is durable; mail of which nothing is known is
+// store.ErrNotFound. A click that tells of the first open is followed by an
+// open event of basis click. The hits of one that counts for nobody in
+// particular, and those of a shared message with several recipients, go to the
+// message's own tally and leave the deliveries alone. Equal hits in one commit
+// share a row.
+//
+// ctx ends the wait for the writer, not a commit that runs: who must not wait
+// for the disk calls it from another goroutine.
+func (s *Store) Record(ctx context.Context, e mail.Event) error {
+	if err := s.write(ctx, 0, func(t *tx) error { return t.record(e) }); err != nil {
+		return fmt.Errorf("record %s of message %s: %w", e.Kind, e.Message, err)
+	}
+	return nil
+}
+
+func (t *tx) record(e mail.Event) error {
+	m, err := t.message(e.Message)
+	if err != nil {
+		return err
+	}
+	if m.Shared {
+		e.Recipient = 0
+		if m.Count == 1 {
+			e.Recipient = 1
+		}
+	}
+	implied := false
+	if e.Recipient == 0 {
+		implied, err = t.tally(e)
+	} else {
+		err = t.change(place{e.Message, e.Recipient}, func(d *delivery) { implied = d.Hit(e) })
+	}
+	if err != nil {
+		return err
+	}
+	if err := t.append(e); err != nil || !implied {
+		return err
+	}
+	e.Kind, e.Basis, e.Link, e.Count = mail.KindOpen, mail.BasisClick, 0, 0
+	return t.append(e)
+}
+
+// tally counts a hit for the message as a whole.
+func (t *tx) tally(e mail.Event) (implied bool, err error) {
+	c, err := t.count(e.Message)
+	if err != nil {
+		return false, err
+	}
+	_, _, implied = c.Tally.Count(e)
+	return implied, t.put(counts, e.Message[:], encode(c))
+}
+
+// A hit is an open or click that the running transaction has recorded.
+type hit struct {
+	key   eventKey
+	event mail.Event
+}
+
+// append adds an event to the log, or to the count of an equal hit.
+func (t *tx) append(e mail.Event) error {
+	same := e
+	same.Time, same.Count, same.Text = time.Time{}, 0, ""
+	if h := t.hits[same]; h != nil && h.event.SameHit(e) {
+		h.event.Count = h.event.Times() + e.Times()
+		return t.put(events, h.key.bytes(), encode(h.event))
+	}
+	t.last = t.last.next(e.Time)
+	if e.SameHit(e) {
+		if t.hits == nil {
+			t.hits = map[mail.Event]*hit{}
+		}
+		t.hits[same] = &hit{t.last, e}
+	}
+	if err := t.put(events, t.last.bytes(), encode(e)); err != nil {
+		return err
+	}
+	return t.put(messageEvent, append(slices.Clone(e.Message[:]), t.last.bytes()...), nil)
+}
+
+// lastEvent returns the newest key of the log.
+func lastEvent(t *tx) eventKey {
+	k, _ := t.in(events).Cursor().Last()
+	return eventKeyOf(k)
+}
+
+// Events streams the events that f selects in the order in which they were
+// recorded, which is that of their times but for late ones. An After that no
+// row had is as good as any other.
+func (s *Store) Events(ctx context.Context, f store.EventFilter) iter.Seq2[store.EventRow, error] {
+	return stream(ctx, s, func(t *tx, after []byte) ([]item[store.EventRow], []byte) {
+		if after == nil {
+			after = firstAfter(f)
+		}
+		if f.Message.IsZero() {
+			return t.log(after, f)
+		}
+		return t.logOf(after, f)
+	})
+}
+
+// firstAfter is a key before all that f can select. No event stands in the log
+// before its own time.
+func firstAfter(f store.EventFilter) []byte {
+	var from []byte
+	if n := nanos(f.Since); n > 0 && !f.Since.IsZero() {
+		from = eventKey{n - 1, 1<<32 - 1}.bytes()
+	}
+	if bytes.Compare(f.After, from) > 0 {
+		return f.After
+	}
+	return from
+}
+
+// log reads the next chunk of the log.
+func (t *tx) log(after []byte, f store.EventFilter) (rows []item[store.EventRow], next []byte) {
+	c := t.in(events).Cursor()
+	k, v := seekAfter(c, after)
+	for range chunk {
+		if k == nil {
+			return rows, nil
+		}
+		rows = appendEvent(rows, k, v, f)
+		next = slices.Clone(k)
+		k, v = c.Next()
+	}
+	return rows, next
+}
+
+// logOf reads the next chunk of the log of one message.
+func (t *tx) logOf(after []byte, f store.EventFilter) (rows []item[store.EventRow], next []byte) {
+	c := t.in(messageEvent).Cursor()
+	id := f.Message[:]
+	k, _ := seekAfter(c, slices.Concat(id, after))
+	for range chunk {
+		if !bytes.HasPrefix(k, id) {
+			return rows, nil
+		}
+		next = slices.Clone(k[len(id):])
+		rows = appendEvent(rows, next, t.get(events, next), f)
+		k, _ = c.Next()
+	}
+	return rows, next
+}
+
+func appendEvent(rows []item[store.EventRow], key, value []byte, f store.EventFilter) []item[store.EventRow] {
+	row := store.EventRow{Cursor: slices.Clone(key)}
+	err := decode(fmt.Sprintf("event %x", key), value, &row.Event)
+	if err == nil && (f.Kind != "" && row.Kind != f.Kind || row.Time.Before(f.Since)) {
+		return rows
+	}
+	return append(rows, item[store.EventRow]{row, err})
+}
+
+// Watch returns a channel that is closed when an event is next recorded. Who
+// follows the log takes it before reading, and so misses nothing.
+func (s *Store) Watch() <-chan struct{} { return s.watch.next() }
+
+// A watch wakes those who follow the log. Its mutex guards the channel.
+type watch struct {
+	mu sync.Mutex
+	c  chan struct{}
+}
+
+func newWatch() *watch { return &watch{c: make(chan struct{})} }
+
+func (w *watch) next() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.c
+}
+
+func (w *watch) notify() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	close(w.c)
+	w.c = make(chan struct{})
+}

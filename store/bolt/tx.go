@@ -1,0 +1,119 @@
+package bolt
+
+import (
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"backstamp/mail"
+	"backstamp/store"
+)
+
+// A tx is a transaction in the words of the layout.
+type tx struct {
+	*bbolt.Tx
+	handles map[bucket]*bbolt.Bucket
+	writes  int                 // so far
+	last    eventKey            // the newest in the log
+	hits    map[mail.Event]*hit // recorded in this transaction
+}
+
+func newTx(t *bbolt.Tx) *tx {
+	return &tx{Tx: t, handles: make(map[bucket]*bbolt.Bucket, len(buckets))}
+}
+
+func (t *tx) in(b bucket) *bbolt.Bucket {
+	h := t.handles[b]
+	if h == nil {
+		h = t.Bucket([]byte(b))
+		if b == messages || b == details || b == plans || b == contents || b == events {
+			h.FillPercent = 0.9 // they grow at their end
+		}
+		t.handles[b] = h
+	}
+	return h
+}
+
+func (t *tx) get(b bucket, key []byte) []byte { return t.in(b).Get(key) }
+
+func (t *tx) put(b bucket, key, value []byte) error {
+	t.writes++
+	return t.in(b).Put(key, value)
+}
+
+func (t *tx) delete(b bucket, key []byte) error {
+	t.writes++
+	return t.in(b).Delete(key)
+}
+
+// message reads the line of a message.
+func (t *tx) message(id mail.ID) (*message, error) {
+	b := t.get(messages, id[:])
+	if b == nil {
+		return nil, store.ErrNotFound
+	}
+	m := new(message)
+	return m, decode("message "+id.String(), b, m)
+}
+
+// delivery reads a delivery.
+func (t *tx) delivery(p place) (*delivery, error) {
+	b := t.get(deliveries, p.key())
+	if b == nil {
+		return nil, store.ErrNotFound
+	}
+	return decodeDelivery(p, b)
+}
+
+func decodeDelivery(p place, b []byte) (*delivery, error) {
+	d := new(delivery)
+	if err := decode("delivery of "+p.id.String(), b, d); err != nil {
+		return nil, err
+	}
+	d.Message, d.Index = p.id, p.index
+	return d, nil
+}
+
+// count reads what is counted of a message as a whole.
+func (t *tx) count(id mail.ID) (c count, err error) {
+	if b := t.get(counts, id[:]); b != nil {
+		err = decode("counts of "+id.String(), b, &c)
+	}
+	return c, err
+}
+
+// change lets f change a delivery and keeps the due index in step: every
+// unfinished delivery stands there once.
+func (t *tx) change(p place, f func(*delivery)) error {
+	d, err := t.delivery(p)
+	if err != nil {
+		return err
+	}
+	if d.Unfinished() {
+		if err := t.delete(due, dueKey(d.Due, p)); err != nil {
+			return err
+		}
+	}
+	f(d)
+	if !d.Unfinished() {
+		d.NextAttempt, d.Due = time.Time{}, time.Time{}
+	}
+	return t.save(d)
+}
+
+// save writes a delivery that is not in the due index, or no longer.
+func (t *tx) save(d *delivery) error {
+	p := placeOf(&d.Delivery)
+	if d.Unfinished() {
+		if err := t.put(due, dueKey(d.Due, p), nil); err != nil {
+			return err
+		}
+	}
+	return t.put(deliveries, p.key(), encode(d))
+}
+
+// view runs f in a read transaction, which should be short.
+func (s *Store) view(f func(*tx) error) (err error) {
+	defer caught(&err)()
+	return s.db.View(func(t *bbolt.Tx) error { return f(newTx(t)) })
+}

@@ -1,0 +1,243 @@
+package bolt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+
+	"go.etcd.io/bbolt"
+
+	"backstamp/store"
+)
+
+// The bounds of one commit: they keep those who came first from waiting long
+// for those behind them.
+const (
+	groupMax = 1000
+	bytesMax = 4 << 20 // of bodies
+)
+
+// An op is one change that waits for the writer.
+type op struct {
+	bytes int // of bodies and plans in it
+	// apply makes the change. It may run more than once, and must look for
+	// everything that can refuse it before it writes.
+	apply func(*tx) error
+	done  chan error // gets the outcome, once
+}
+
+// A writer groups changes into commits. Its goroutine alone opens write
+// transactions; the mutex guards what waits for it.
+type writer struct {
+	s      *Store
+	commit func(*bbolt.Tx) error // replaced by tests that fail it
+
+	mu      sync.Mutex
+	waiting []*op
+	ended   bool
+
+	wake chan struct{} // holds one token while something may wait
+	over chan struct{} // closed when the goroutine ended
+}
+
+func newWriter(s *Store) *writer {
+	return &writer{
+		s:      s,
+		commit: (*bbolt.Tx).Commit,
+		wake:   make(chan struct{}, 1),
+		over:   make(chan struct{}),
+	}
+}
+
+// write has the change made and returns when it is durable. While it waits for
+// its turn the context may end it, and then nothing was changed; once the
+// writer took it up, only the outcome is returned.
+func (s *Store) write(ctx context.Context, bytes int, apply func(*tx) error) error {
+	if err := s.ready(ctx); err != nil {
+		return err
+	}
+	if s.o.ReadOnly {
+		return fmt.Errorf("%w: it was opened for reading", store.ErrFull)
+	}
+	o := &op{bytes: bytes, apply: apply, done: make(chan error, 1)}
+	if !s.writer.add(o) {
+		return store.ErrClosed
+	}
+	select {
+	case err := <-o.done:
+		return err
+	case <-ctx.Done():
+		if s.writer.withdraw(o) {
+			return ctx.Err()
+		}
+		return <-o.done
+	}
+}
+
+func (w *writer) add(o *op) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ended {
+		return false
+	}
+	w.waiting = append(w.waiting, o)
+	w.rouse()
+	return true
+}
+
+// withdraw takes back an op that still waits.
+func (w *writer) withdraw(o *op) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, other := range w.waiting {
+		if other == o {
+			w.waiting = append(w.waiting[:i], w.waiting[i+1:]...)
+			return true
+		}
+	}
+	return false
+}
+
+func (w *writer) rouse() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take returns what goes into the next commit.
+func (w *writer) take() (group []*op, ended bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n, bytes := 0, 0
+	for n < len(w.waiting) && n < groupMax {
+		bytes += w.waiting[n].bytes
+		if n > 0 && bytes > bytesMax {
+			break
+		}
+		n++
+	}
+	group = w.waiting[:n:n]
+	w.waiting = w.waiting[n:]
+	if len(w.waiting) == 0 {
+		w.waiting = nil
+	}
+	return group, w.ended
+}
+
+// close ends the goroutine after the commit that runs. What still waits fails.
+func (w *writer) close() {
+	w.mu.Lock()
+	w.ended = true
+	for _, o := range w.waiting {
+		o.done <- store.ErrClosed
+	}
+	w.waiting = nil
+	w.rouse()
+	w.mu.Unlock()
+	<-w.over
+}
+
+// run is the writer's goroutine.
+func (w *writer) run() {
+	defer close(w.over)
+	debug.SetPanicOnFault(true)
+	for range w.wake {
+		for {
+			group, ended := w.take()
+			if len(group) > 0 {
+				w.group(group)
+				continue
+			}
+			if ended {
+				return
+			}
+			break
+		}
+	}
+}
+
+// errAgain says that an op failed after it wrote: the transaction is thrown
+// away and the others get a new one.
+var errAgain = errors.New("again")
+
+// group commits the ops together. One that fails, or panics, fails alone.
+func (w *writer) group(ops []*op) {
+	start := w.s.o.Clock.Now()
+	failed := make([]error, len(ops))
+	err := errAgain
+	for err == errAgain {
+		err = w.update(func(t *tx) error { return applyAll(t, ops, failed) })
+	}
+	err = classify(err)
+	w.s.health.note(err)
+	w.s.metrics.commit(len(ops), w.s.o.Clock.Now().Sub(start), err)
+	if err != nil {
+		w.s.o.Log.Error("commit failed", "operations", len(ops), "err", err)
+	}
+	for i, o := range ops {
+		if failed[i] == nil {
+			failed[i] = err
+		}
+		o.done <- failed[i]
+	}
+}
+
+// applyAll applies the ops that did not fail before.
+func applyAll(t *tx, ops []*op, failed []error) error {
+	for i, o := range ops {
+		if failed[i] != nil {
+			continue
+		}
+		before := t.writes
+		failed[i] = applyOne(t, o)
+		if failed[i] != nil && t.writes > before {
+			return errAgain
+		}
+	}
+	return nil
+}
+
+func applyOne(t *tx, o *op) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = panicked(p)
+		}
+	}()
+	return o.apply(t)
+}
+
+// update runs f in a write transaction and commits it, if it changed anything.
+// bbolt's own Update would, after a panic in the commit, walk the damaged file
+// in another goroutine; here the transaction is left open, and the store with
+// it is over.
+func (w *writer) update(f func(*tx) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %w", store.ErrCorrupt, panicked(p))
+		}
+	}()
+	if err := w.s.health.cause(); err != nil {
+		return err
+	}
+	b, err := w.s.db.Begin(true)
+	if err != nil {
+		return err
+	}
+	t := newTx(b)
+	t.last = lastEvent(t)
+	before := t.last
+	if err := f(t); err != nil || t.writes == 0 {
+		b.Rollback()
+		return err
+	}
+	if err := w.commit(b); err != nil {
+		return err
+	}
+	if t.last != before {
+		w.s.watch.notify()
+	}
+	return nil
+}
