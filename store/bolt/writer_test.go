@@ -1,0 +1,236 @@
+package bolt
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"backstamp/mail"
+	"backstamp/store"
+)
+
+// A gate holds the writer inside a commit, so that a test decides what shares
+// the next one.
+type gate struct {
+	s       *Store
+	entered chan struct{}
+	leave   chan struct{}
+	commits int
+}
+
+// shut makes the writer stop in its next commits until pass.
+func shut(t *testing.T, s *Store) *gate {
+	g := &gate{s: s, entered: make(chan struct{}), leave: make(chan struct{})}
+	s.writer.commit = func(t *bbolt.Tx) error {
+		g.commits++
+		g.entered <- struct{}{}
+		<-g.leave
+		return t.Commit()
+	}
+	go s.SaveProvider(t.Context(), store.ProviderState{Credential: "gate"})
+	<-g.entered
+	return g
+}
+
+// add puts an operation behind the gate and returns where its outcome comes.
+func (g *gate) add(bytes int, apply func(*tx) error) chan error {
+	o := &op{bytes: bytes, apply: apply, done: make(chan error, 1)}
+	g.s.writer.add(o)
+	return o.done
+}
+
+// pass lets the commit go that the writer stands in.
+func (g *gate) pass() { g.leave <- struct{}{} }
+
+// TestGroup expects all that waits to share one commit, and those that fail or
+// panic, before or after they wrote, to fail alone.
+func TestGroup(t *testing.T) {
+	s := opened(t, t.TempDir(), Options{Create: true})
+	g := shut(t, s)
+	write := func(key string, err error) func(*tx) error {
+		return func(t *tx) error { t.put(providers, []byte(key), []byte("{}")); return err }
+	}
+	mine := errors.New("mine")
+	cases := []struct {
+		name  string
+		apply func(*tx) error
+		fails bool
+	}{
+		{"good", write("a", nil), false},
+		{"refuses", func(*tx) error { return mine }, true},
+		{"fails after writing", write("b", mine), true},
+		{"good, in the middle", write("c", nil), false},
+		{"panics", func(*tx) error { panic("assertion failed") }, true},
+		{"panics after writing", func(t *tx) error { write("d", nil)(t); panic(mine) }, true},
+		{"dereferences nil", func(*tx) error { var p *op; p.bytes++; return nil }, true},
+		{"good, at the end", write("e", nil), false},
+	}
+	var done []chan error
+	for _, c := range cases {
+		done = append(done, g.add(0, c.apply))
+	}
+	g.pass()
+	<-g.entered
+	g.pass()
+	for i, c := range cases {
+		if err := <-done[i]; (err != nil) != c.fails {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	if g.commits != 2 {
+		t.Errorf("%d commits, want the gate's and one", g.commits)
+	}
+	s.writer.commit = (*bbolt.Tx).Commit
+	states, err := s.Providers(t.Context())
+	if err != nil || len(states) != 4 {
+		t.Errorf("%d rows were written, want those of the good: %v", len(states), err)
+	}
+	if err := s.Healthy(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestGroupBounds expects a commit to end at its bounds, and one operation
+// beyond them to go alone.
+func TestGroupBounds(t *testing.T) {
+	w := &writer{}
+	add := func(n, bytes int) {
+		for range n {
+			w.waiting = append(w.waiting, &op{bytes: bytes})
+		}
+	}
+	add(2, bytesMax/2)
+	add(1, 1)
+	add(1, bytesMax*3)
+	add(groupMax+1, 0)
+	for i, want := range []int{2, 1, 1, groupMax, 1} {
+		if group, _ := w.take(); len(group) != want {
+			t.Errorf("group %d has %d operations, want %d", i, len(group), want)
+		}
+	}
+	if group, _ := w.take(); len(group) != 0 {
+		t.Errorf("%d operations are left", len(group))
+	}
+}
+
+// TestWithdraw ends the context of a change that waits, and of one that is
+// being committed.
+func TestWithdraw(t *testing.T) {
+	s := opened(t, t.TempDir(), Options{Create: true})
+	g := shut(t, s)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancelled := make(chan error)
+	m, ds := aMessage(new(mail.IDs))
+	ds[0].Started = begin
+	go func() { cancelled <- s.Put(ctx, m, ds, nil) }()
+	waitFor(s.writer, 1)
+	cancel()
+	if err := <-cancelled; !errors.Is(err, context.Canceled) {
+		t.Errorf("withdrawn: %v", err)
+	}
+
+	ctx, cancel = context.WithCancel(t.Context())
+	go func() { cancelled <- s.Put(ctx, m, ds, nil) }()
+	waitFor(s.writer, 1)
+	g.pass()
+	<-g.entered
+	cancel()
+	g.pass()
+	if err := <-cancelled; err != nil {
+		t.Errorf("committed all the same: %v", err)
+	}
+	s.writer.commit = (*bbolt.Tx).Commit
+	if _, err := s.Message(t.Context(), m.ID); err != nil {
+		t.Error(err)
+	}
+}
+
+// waitFor waits until n operations wait for the writer.
+func waitFor(w *writer, n int) {
+	for have := -1; have != n; runtime.Gosched() {
+		w.mu.Lock()
+		have = len(w.waiting)
+		w.mu.Unlock()
+	}
+}
+
+// TestCloseWhileBusy closes the store while changes wait: each gets an answer,
+// and what was answered with nil is there.
+func TestCloseWhileBusy(t *testing.T) {
+	dir := t.TempDir()
+	s := opened(t, dir, Options{Create: true})
+	var ids mail.IDs
+	const n = 50
+	type put struct {
+		id  mail.ID
+		err error
+	}
+	done := make(chan put, n)
+	for range n {
+		m, ds := aMessage(&ids)
+		go func() { done <- put{m.ID, s.Put(context.Background(), m, ds, nil)} }()
+	}
+	puts := []put{<-done}
+	s.Close()
+	for len(puts) < n {
+		puts = append(puts, <-done)
+	}
+	s = opened(t, dir, Options{})
+	for _, p := range puts {
+		_, err := s.Message(t.Context(), p.id)
+		if p.err == nil && err != nil || p.err != nil && !errors.Is(p.err, store.ErrClosed) {
+			t.Errorf("put: %v, then %v", p.err, err)
+		}
+	}
+}
+
+// TestSharedRow expects equal hits in one commit to share a row that counts
+// them, and only those.
+func TestSharedRow(t *testing.T) {
+	s := opened(t, t.TempDir(), Options{Create: true})
+	m, ds := aMessage(new(mail.IDs))
+	if err := s.Put(t.Context(), m, ds, nil); err != nil {
+		t.Fatal(err)
+	}
+	open := mail.Event{Time: begin, Kind: mail.KindOpen, Message: m.ID, Recipient: 1, Class: mail.Proxy, Rule: "gmail", IP: "192.0.2.1"}
+	later, twice, other, machine := open, open, open, open
+	later.Time = begin.Add(time.Second)
+	twice.Count = 2
+	other.IP = "192.0.2.2"
+	machine.Class = mail.Prefetch
+	g := shut(t, s)
+	var done []chan error
+	for _, e := range []mail.Event{open, later, other, twice, machine} {
+		done = append(done, g.add(0, func(t *tx) error { return t.record(e) }))
+	}
+	g.pass()
+	<-g.entered
+	g.pass()
+	for _, c := range done {
+		if err := <-c; err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.writer.commit = (*bbolt.Tx).Commit
+	if err := s.Record(t.Context(), open); err != nil { // in a commit of its own
+		t.Fatal(err)
+	}
+	var counts []int
+	for e, err := range s.Events(t.Context(), store.EventFilter{Kind: mail.KindOpen}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		counts = append(counts, e.Times())
+	}
+	if want := []int{4, 1, 1, 1}; len(counts) != 4 || counts[0] != 4 || counts[1]+counts[2]+counts[3] != 3 {
+		t.Errorf("rows count %v, want %v", counts, want)
+	}
+	d, err := s.Delivery(t.Context(), m.ID, 1)
+	if err != nil || d.Tally.Opens != 6 || d.Tally.MachineOpens != 1 {
+		t.Errorf("tally %+v: %v", d.Tally, err)
+	}
+}
