@@ -22,20 +22,20 @@ import (
 // Config is the whole configuration, key by key as config.example.yaml explains
 // it. It is read-only once loaded.
 type Config struct {
-	Hostname      string              `yaml:"hostname,omitempty" is:"hostname"`               // EHLO name upstream; "" is the machine's
-	DataDir       string              `yaml:"data_dir" default:"./backstamp-data" is:"path"`  //
-	Store         string              `yaml:"store" default:"bolt" is:"store"`                //
-	Retention     Retention           `yaml:"retention"`                                      //
-	DefaultDomain string              `yaml:"default_domain,omitempty" is:"domain"`           // completes addresses without a domain
-	Limits        Limits              `yaml:"limits"`                                         //
-	Listeners     []Listener          `yaml:"listeners" need:"at least one listener"`         //
-	Tracking      Tracking            `yaml:"tracking"`                                       //
-	Admin         Admin               `yaml:"admin"`                                          //
-	DKIM          []DKIM              `yaml:"dkim,omitempty"`                                 //
-	Clients       map[string]Client   `yaml:"clients,omitempty"`                              //
-	Providers     map[string]Provider `yaml:"providers,omitempty"`                            // shared by all accounts
-	Accounts      map[string]Account  `yaml:"accounts" need:"at least one account"`           //
-	Webhooks      map[string]Webhook  `yaml:"webhooks,omitempty" later:"no webhooks, as yet"` //
+	Hostname      string              `yaml:"hostname,omitempty" is:"hostname"`              // EHLO name upstream; "" is the machine's
+	DataDir       string              `yaml:"data_dir" default:"./backstamp-data" is:"path"` //
+	Store         string              `yaml:"store" default:"bolt" is:"store"`               //
+	Retention     Retention           `yaml:"retention"`                                     //
+	DefaultDomain string              `yaml:"default_domain,omitempty" is:"domain"`          // completes addresses without a domain
+	Limits        Limits              `yaml:"limits"`                                        //
+	Listeners     []Listener          `yaml:"listeners" need:"at least one listener"`        //
+	Tracking      Tracking            `yaml:"tracking"`                                      //
+	Admin         Admin               `yaml:"admin"`                                         //
+	DKIM          []DKIM              `yaml:"dkim,omitempty"`                                //
+	Clients       map[string]Client   `yaml:"clients,omitempty"`                             //
+	Providers     map[string]Provider `yaml:"providers,omitempty"`                           // shared by all accounts
+	Accounts      map[string]Account  `yaml:"accounts" need:"at least one account"`          //
+	Webhooks      map[string]Webhook  `yaml:"webhooks,omitempty" later:"none"`               //
 
 	file  string           // the file, or builtin
 	set   map[string]place // the keys that were given, by path

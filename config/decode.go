@@ -216,7 +216,7 @@ func (d *decoder) absent(at place, v reflect.Value, tag reflect.StructTag) {
 	}
 }
 
-// scalar decodes one value and notes its text in at.
+// scalar decodes one value and notes in at what Pending asks.
 func (d *decoder) scalar(at *place, n *yaml.Node, v reflect.Value, tag reflect.StructTag) {
 	want := expected(v.Type(), tag)
 	if !isPlain(n, v.Kind()) {
@@ -246,16 +246,16 @@ func (d *decoder) scalar(at *place, n *yaml.Node, v reflect.Value, tag reflect.S
 	if isPath {
 		text = absolute(r.dir, text)
 	}
-	if v.Type() != reflect.TypeFor[Secret]() {
-		at.text = written
-	}
 	d.convert(*at, written, text, v, tag)
+	if v.Kind() == reflect.Bool || tag.Get("one") != "" {
+		at.word = fmt.Sprint(v.Interface())
+	}
 }
 
 // convert gives v the value of a text, which was written otherwise where it
 // had references: problems show only what was written.
 func (d *decoder) convert(at place, written, text string, v reflect.Value, tag reflect.StructTag) {
 	if why := convert(v, text, tag); why != "" {
-		d.fail(at, "%q %s; expected %s", short(written), why, expected(v.Type(), tag))
+		d.fail(at, "%q %s; expected %s", short(hideLogin(written)), why, expected(v.Type(), tag))
 	}
 }

@@ -25,7 +25,7 @@ func (c *Config) Pending() []Problem {
 	var found Errors
 	for _, at := range c.set {
 		for _, row := range pending {
-			if at.shape == row.key && (row.unless == "" || at.text != row.unless) {
+			if at.shape == row.key && (row.unless == "" || at.word != row.unless) {
 				found = append(found, at.problem("has no effect in this version"))
 			}
 		}

@@ -62,7 +62,7 @@ type place struct {
 	shape string // the path, with * for names and numbers that are the operator's
 	file  string
 	line  int
-	text  string // of a scalar, as written; "" for a secret
+	word  string // the value, where it is one of a few
 }
 
 // child returns the place of a key inside. What an override gave has no lines

@@ -217,3 +217,12 @@ func short(s string) string {
 	}
 	return strings.ToValidUTF8(s[:most], "") + "…"
 }
+
+// hideLogin takes the login, with its password, out of a URL.
+func hideLogin(s string) string {
+	scheme, rest, ok := strings.Cut(s, "://")
+	if i := strings.LastIndexByte(rest, '@'); ok && i >= 0 {
+		return scheme + "://…" + rest[i:]
+	}
+	return s
+}

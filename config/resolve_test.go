@@ -1,0 +1,65 @@
+package config
+
+import (
+	"errors"
+	"path/filepath"
+	"testing"
+)
+
+func TestResolve(t *testing.T) {
+	r := resolver{
+		dir: "/etc/b",
+		env: environ{"A": "a", "EMPTY": "", "NESTED": "${A}", "REF": "file:secret", "CREDENTIALS_DIRECTORY": "/c", "NL": "x\n"},
+		read: func(path string) ([]byte, error) {
+			text, ok := map[string]string{
+				"/etc/b/secret": "s\n", "/abs": "line 1\nline 2\n\n", "/c/pw": "c\r\n", "/etc/b/a": "${A}", "/etc/b/none": "",
+			}[filepath.ToSlash(path)]
+			if !ok {
+				return nil, errors.New("not there")
+			}
+			return []byte(text), nil
+		},
+	}
+	for _, c := range []struct {
+		text, want string
+		changed    bool
+	}{
+		{"", "", false},
+		{"plain", "plain", false},
+		{"$A $ {A} a$", "$A $ {A} a$", false},
+		{"${A}", "a", true},
+		{"x${A}y${A}", "xaya", true},
+		{"${A:-b}", "a", true},
+		{"${EMPTY}", "", true},
+		{"${EMPTY:-b}", "b", true},
+		{"${NONE:-b}", "b", true},
+		{"${NONE:-}", "", true},
+		{"${NONE:-a:-b}", "a:-b", true},
+		{"${NESTED}", "${A}", true},
+		{"$${A}", "${A}", true},
+		{"$${A} ${A}", "${A} a", true},
+		{"$$${A}", "$${A}", true},
+		{"${REF}", "file:secret", true}, // only what was written is a reference
+		{"file:secret", "s", true},
+		{"file:/abs", "line 1\nline 2\n", true},
+		{"file:${A}", "${A}", true},
+		{"env:A", "a", true},
+		{"env:NESTED", "${A}", true},
+		{"env:NL", "x", true},
+		{"cred:pw", "c", true},
+		{"https://a:b", "https://a:b", false},
+		{"File:x", "File:x", false},
+	} {
+		got, changed, err := r.resolve(c.text)
+		if got != c.want || changed != c.changed || err != nil {
+			t.Errorf("%q: %q, %v, %v; want %q, %v", c.text, got, changed, err, c.want, c.changed)
+		}
+	}
+	for _, text := range []string{
+		"${NONE}", "${}", "${A", "${a b}", "${A-b}", "env:NONE", "env:EMPTY", "env:", "file:", "file:gone", "file:none", "cred:gone", "cred:", "cred:../c/pw", "file:${NONE}",
+	} {
+		if got, _, err := r.resolve(text); err == nil {
+			t.Errorf("%q: %q, want an error", text, got)
+		}
+	}
+}
