@@ -1,0 +1,146 @@
+package queue
+
+import "sync"
+
+// A gate counts the transactions that run, for each credential and in all. It
+// is what Put and the scheduler share, and so the one piece of the schedule
+// under a lock.
+type gate struct {
+	mu      sync.Mutex
+	open    bool // Put may start first tries
+	routes  Routes
+	slots   map[string]*slots // by credential
+	running int
+	most    int
+}
+
+// slots are the transactions that one credential may run.
+type slots struct {
+	running int
+	limit   int  // at present: fewer while the provider throttles
+	most    int  // as configured
+	shut    bool // parked or held: nothing starts but a probe
+	queued  bool // others wait already, and Put gets in line
+}
+
+func newGate(most int) *gate { return &gate{most: most, slots: map[string]*slots{}} }
+
+// setRoutes takes over routes, and what they say of credentials. Of several
+// entries with one credential the most cautious counts.
+func (g *gate) setRoutes(r Routes) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.routes = r
+	most := map[string]int{}
+	for name := range r.Providers {
+		w, _ := r.way(name)
+		if n, ok := most[w.Credential]; !ok || w.Connections < n {
+			most[w.Credential] = w.Connections
+		}
+	}
+	for credential, n := range most {
+		s := g.slots[credential]
+		if s == nil {
+			s = &slots{queued: true} // until the scheduler has seen to what waits
+			g.slots[credential] = s
+		}
+		s.most, s.limit = n, n
+	}
+	for credential, s := range g.slots {
+		if _, ok := most[credential]; !ok && s.running == 0 {
+			delete(g.slots, credential)
+		}
+	}
+}
+
+// way returns the way to a provider, as Routes.way.
+func (g *gate) way(provider string) (way, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.routes.way(provider)
+}
+
+// reserve takes up to want slots for Put, none where others wait before it.
+func (g *gate) reserve(credential string, want int) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := g.slots[credential]
+	if !g.open || s == nil || s.shut || s.queued {
+		return 0
+	}
+	n := 0
+	for n < want && g.room(s) {
+		g.begin(s)
+		n++
+	}
+	s.queued = n < want
+	return n
+}
+
+// take takes a slot for the scheduler, if there is one.
+func (g *gate) take(credential string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := g.slots[credential]
+	if s == nil || !g.room(s) {
+		return false
+	}
+	g.begin(s)
+	return true
+}
+
+func (g *gate) room(s *slots) bool {
+	return s.running < s.limit && (g.running < g.most || s.running == 0)
+}
+
+func (g *gate) begin(s *slots) {
+	s.running++
+	g.running++
+}
+
+// give returns a slot.
+func (g *gate) give(credential string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.slots[credential].running--
+	g.running--
+}
+
+// pace halves what a throttled credential may run, and gives back one slot for
+// each success.
+func (g *gate) pace(credential string, throttled bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := g.slots[credential]
+	if s == nil {
+		return
+	}
+	if throttled {
+		s.limit = max(1, s.limit/2)
+	} else {
+		s.limit = min(s.most, s.limit+1)
+	}
+}
+
+// mark says of a credential whether it is shut and whether mail waits for it.
+func (g *gate) mark(credential string, shut, queued bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if s := g.slots[credential]; s != nil {
+		s.shut, s.queued = shut, queued
+	}
+}
+
+// setOpen lets Put start first tries, or no more of them.
+func (g *gate) setOpen(open bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.open = open
+}
+
+// idle reports whether nothing runs.
+func (g *gate) idle() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.running == 0
+}

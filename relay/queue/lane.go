@@ -1,0 +1,93 @@
+package queue
+
+import (
+	"time"
+
+	"backstamp/mail"
+	"backstamp/store"
+)
+
+// A key names one Delivery.
+type key struct {
+	id    mail.ID
+	index int
+}
+
+// A job is what a worker does in one turn: deliveries of one message through
+// one provider.
+type job struct {
+	id       mail.ID
+	provider string
+	indexes  []int
+
+	// Of a first try, out of memory; else nil, to be read from the store.
+	message *mail.Message
+	content []byte
+
+	// Set when it is launched, or reserved its slot.
+	way     way
+	epoch   int         // of its lane
+	probe   bool        // shows whether a parked lane works again
+	crashes map[int]int // how often an index crashed before
+}
+
+// first reports whether the deliveries were marked as begun when they were
+// accepted.
+func (j *job) first() bool { return j.message != nil }
+
+// A lane is what one credential may do and what waits for it. It belongs to
+// the scheduler.
+type lane struct {
+	credential string
+	state      store.ProviderState
+	unsaved    bool // the store does not know the state yet
+	epoch      int  // counts changes of the state and of the routes
+
+	probeAt time.Time // when a parked lane may be tried again
+	ready   bool      // the next delivery may be the probe
+	probing bool      // it runs
+
+	backlog backlog
+	more    bool // the store has something due for it
+	aside   int  // deliveries that found the backlog full since it last had room
+}
+
+// blocked reports whether the lane is parked or held.
+func (l *lane) blocked() bool { return l.state.State != store.StateOK }
+
+// A backlog holds claimed jobs. Its providers, and so accounts with entries of
+// their own, take turns.
+type backlog struct {
+	jobs  map[string][]*job // by provider
+	turns []string
+	size  int // in deliveries
+}
+
+func (b *backlog) push(j *job) {
+	if b.jobs == nil {
+		b.jobs = map[string][]*job{}
+	}
+	if len(b.jobs[j.provider]) == 0 {
+		b.turns = append(b.turns, j.provider)
+	}
+	b.jobs[j.provider] = append(b.jobs[j.provider], j)
+	b.size += len(j.indexes)
+}
+
+// pop returns the next job, nil when there is none.
+func (b *backlog) pop() *job {
+	if len(b.turns) == 0 {
+		return nil
+	}
+	provider := b.turns[0]
+	b.turns = b.turns[1:]
+	j := b.jobs[provider][0]
+	if rest := b.jobs[provider][1:]; len(rest) > 0 {
+		b.jobs[provider] = rest
+		b.turns = append(b.turns, provider)
+	} else {
+		delete(b.jobs, provider)
+	}
+	b.size -= len(j.indexes)
+	return j
+}

@@ -1,0 +1,201 @@
+package queue
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"backstamp/mail"
+)
+
+// retries are the delays after the first tries; the last one repeats.
+var retries = [...]time.Duration{
+	1 * time.Minute, 5 * time.Minute, 15 * time.Minute,
+	30 * time.Minute, 60 * time.Minute, 120 * time.Minute,
+}
+
+const (
+	quotaWindow = 24 * time.Hour
+	longestAsk  = 6 * time.Hour // the longest wait that a reply may ask for
+
+	// longestDelay is more than any delay with its jitter.
+	longestDelay = 7 * time.Hour
+)
+
+// delay returns how long to wait after the given number of tries: the
+// schedule's delay give or take a tenth, by random in [0,1). What the reply
+// asked for counts instead, never less than that; a provider that asks for
+// little again and again gets the schedule after its sixth try.
+func delay(tries int, asked time.Duration, random float64) time.Duration {
+	d := retries[min(tries, len(retries))-1]
+	if asked > 0 && (tries < len(retries) || asked > d) {
+		return asked + time.Duration(float64(asked)*random/10)
+	}
+	return d + time.Duration(float64(d)*(random-0.5)/5)
+}
+
+// A reply that says when to come back, as many servers write it: "try again in
+// 30 seconds", "greylisted for 5 minutes", "retry after 10s".
+var asks = regexp.MustCompile(`(?i)\b(?:in|after|for|wait)\s+(\d{1,6})\s*(s|secs?|seconds?|m|mins?|minutes?|h|hours?)\b`)
+
+// asked returns the wait that a temporary reply asks for, 0 where it names
+// none.
+func asked(r mail.Reply) time.Duration {
+	if !r.Temporary() {
+		return 0
+	}
+	found := asks.FindStringSubmatch(r.Text())
+	if found == nil {
+		return 0
+	}
+	n, err := strconv.Atoi(found[1])
+	if err != nil {
+		return 0
+	}
+	unit := time.Second
+	switch found[2][0] | 0x20 {
+	case 'm':
+		unit = time.Minute
+	case 'h':
+		unit = time.Hour
+	}
+	return min(time.Duration(n)*unit, longestAsk)
+}
+
+// A judge turns tries into outcomes.
+type judge struct {
+	message *mail.Message
+	now     time.Time
+	expire  time.Duration
+	random  func() float64
+	stopped bool // the try was cut short by ourselves
+}
+
+// outcome says what becomes of a delivery after a try.
+func (j *judge) outcome(d mail.Delivery, a mail.Attempt) mail.Outcome {
+	o := mail.Outcome{
+		Message: d.Message, Index: d.Index, At: j.now, Attempted: true,
+		Uncertain: a.Uncertain, Reply: a.Reply.String(), Explain: a.Explain, UpstreamID: a.UpstreamID,
+		Text: said(a),
+	}
+	if a.Err != nil && o.Reply == "" && o.Explain == nil {
+		o.Explain = unanswered(a.Err)
+	}
+	switch {
+	case a.Taken():
+		o.Status, o.Kind = mail.Sent, mail.KindSent
+	case a.Class == mail.ClassAuth:
+		hold(&o, mail.HoldAuth, time.Time{})
+	case a.Class == mail.ClassAccount:
+		hold(&o, mail.HoldAccount, time.Time{})
+	case a.Class == mail.ClassQuota:
+		hold(&o, mail.HoldQuota, j.now.Add(quotaWindow))
+	case final(a):
+		o.Status, o.Kind = mail.Failed, mail.KindFailed
+		o.Text = j.record(d, a, "refused")
+	default:
+		j.again(&o, d, a)
+	}
+	return o
+}
+
+// final reports whether another try would get the same answer.
+func final(a mail.Attempt) bool {
+	switch a.Class {
+	case mail.ClassSender, mail.ClassRecipient, mail.ClassContent:
+		return !a.Reply.Temporary()
+	case mail.ClassThrottling, mail.ClassTemporary:
+		return false
+	}
+	return a.Reply.Permanent()
+}
+
+func hold(o *mail.Outcome, reason string, until time.Time) {
+	o.Status, o.Kind = mail.Held, mail.KindHeld
+	o.Reason, o.Next = reason, until
+}
+
+// again defers a delivery, or gives it up when its time is over. The last try
+// comes at the end of that time, not up to two hours before.
+func (j *judge) again(o *mail.Outcome, d mail.Delivery, a mail.Attempt) {
+	o.Status, o.Kind = mail.Deferred, mail.KindDeferred
+	deadline := j.message.Received.Add(j.expire + d.HeldFor)
+	switch next := j.now.Add(delay(d.Attempts+1, asked(a.Reply), j.random())); {
+	case j.stopped:
+		o.Next = j.now
+	case !j.now.Before(deadline):
+		o.Status, o.Kind = mail.Failed, mail.KindFailed
+		o.Text = j.record(d, a, "given up after "+j.expire.String())
+	case next.After(deadline):
+		o.Next = deadline
+	default:
+		o.Next = next
+	}
+}
+
+// said returns the words of a try: the reply, else the cause.
+func said(a mail.Attempt) string {
+	switch {
+	case !a.Reply.IsZero():
+		return a.Reply.String()
+	case a.Err != nil:
+		return mail.Escape(a.Err.Error())
+	}
+	return ""
+}
+
+// record is what a sender needs to know of a delivery that failed: why, what
+// was tried, and the fields of a delivery status notice (RFC 3464 section 2.3).
+func (j *judge) record(d mail.Delivery, a mail.Attempt, why string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %d tries through %s from %s to %s\n", why, d.Attempts+1, d.Provider,
+		j.message.Received.UTC().Format(time.RFC3339), j.now.UTC().Format(time.RFC3339))
+	fmt.Fprintf(&b, "Final-Recipient: rfc822; %s\n", mail.Escape(d.Recipient))
+	b.WriteString("Action: failed\n")
+	fmt.Fprintf(&b, "Status: %s\n", statusCode(a))
+	if text := said(a); !a.Reply.IsZero() {
+		fmt.Fprintf(&b, "Diagnostic-Code: smtp; %s", strings.ReplaceAll(text, "\n", "\n "))
+	} else if text != "" {
+		fmt.Fprintf(&b, "Diagnostic-Code: x-backstamp; %s", text)
+	} else if d.Reply != "" {
+		fmt.Fprintf(&b, "Diagnostic-Code: smtp; %s", strings.ReplaceAll(d.Reply, "\n", "\n "))
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// statusCode returns the enhanced status code of a failure (RFC 3463): the
+// reply's own, else expired for what was given up and undefined for the rest.
+func statusCode(a mail.Attempt) string {
+	switch code := a.Reply.Enhanced(); {
+	case code != "" && a.Reply.Permanent():
+		return code
+	case final(a):
+		return "5.0.0"
+	}
+	return "4.4.7"
+}
+
+// unanswered explains a try that got no reply, for clients that do not say
+// more themselves.
+func unanswered(err error) *mail.Explain {
+	return &mail.Explain{
+		ID: "no-reply", Class: mail.ClassTemporary, Title: "No answer from the provider",
+		Meaning: mail.Escape(err.Error()),
+		Steps:   []string{"Nothing to do at first: it is tried again by itself.", "If it goes on, run: backstamp test PROVIDER --to ADDR"},
+	}
+}
+
+// crash is the try of a message that could not be made ready or stopped us.
+func crash(err error, uncertain bool) mail.Attempt {
+	return mail.Attempt{Err: err, Uncertain: uncertain, Explain: &mail.Explain{
+		ID: "crash", Class: mail.ClassTemporary, Title: "This message could not be made ready for sending",
+		Meaning: mail.Escape(err.Error()),
+		Steps: []string{
+			"After three such tries it is held as damaged; other mail goes on.",
+			"Look at it: backstamp show ID --raw",
+			"Then try it again or give it up: backstamp queue retry ID, backstamp queue drop ID",
+		},
+	}}
+}

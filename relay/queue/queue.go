@@ -1,0 +1,267 @@
+// Package queue decides when each Delivery is tried, by whom, within which
+// limits, and when we give up.
+//
+// Put stores a Message with one Delivery for each recipient and returns nil
+// only when they are durable. Where its provider has room, the first try
+// starts at once, out of memory, and is marked as begun in that same commit.
+// All else waits in the store, ordered by due time, from where one scheduler
+// goroutine claims it into a bounded backlog and hands it to workers. Nothing
+// polls: the scheduler sleeps until something is due or something happened.
+//
+// Limits, parking and quotas belong to a credential, its lane: every provider
+// entry that uses the credential shares them. Lanes take turns, and so do the
+// providers within a lane; a lane that hangs fills its own slots and backlog
+// and nobody else's.
+//
+// What a try comes to:
+//
+//   - taken: sent.
+//   - temporary, throttling or no reply: deferred, to be tried again after 1,
+//     5, 15, 30, 60, 120 minutes and then every 120, or when the reply asks
+//     for it, until the account's time is over; then failed, with a record of
+//     what was tried. The clock of that time stands while held.
+//   - auth: the lane is parked and its mail held, until a reload, a retry by
+//     hand or a probe with one delivery every 15 minutes gets through.
+//   - quota: the lane and its mail are held for 24 hours.
+//   - account: held until a person has seen to it.
+//   - sender, recipient, content, or another 5yz: failed, for that recipient.
+//   - content that the store finds corrupt, or that fails to render three
+//     times: held as damaged, so that a poisoned message stops nobody.
+//
+// What a try came to is kept in memory, and its slot with it, until the store
+// has recorded it: a full disk may delay mail, and does not send it twice. A
+// process that dies in a try leaves the delivery marked; it is tried again
+// with the same Message-ID and shows as uncertain.
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"backstamp/internal/clock"
+	"backstamp/mail"
+	"backstamp/store"
+)
+
+// A Provider hands a transaction to an upstream and returns one Attempt for
+// each of its recipients, in their order. It ends when ctx does.
+type Provider interface {
+	Deliver(ctx context.Context, t mail.Transaction) []mail.Attempt
+}
+
+// A Renderer makes the copy of a message for one recipient, or for all where
+// the index is 0.
+type Renderer interface {
+	Render(m *mail.Message, content []byte, recipient int, provider string) (mail.Copy, error)
+}
+
+// A Schedule keeps what is due and what became of it. See store/bolt for the
+// meaning of the methods.
+type Schedule interface {
+	Put(ctx context.Context, m *mail.Message, ds []mail.Delivery, content []byte) error
+	Claim(ctx context.Context, now time.Time, n int, lease time.Duration) ([]mail.Delivery, error)
+	Start(ctx context.Context, at time.Time, ds []mail.Delivery) error
+	Conclude(ctx context.Context, os []mail.Outcome) error
+	Release(ds []mail.Delivery)
+	NextDue(ctx context.Context) (time.Time, error)
+}
+
+// An Archive reads what is kept. The caller of Content must not change it.
+type Archive interface {
+	Message(ctx context.Context, id mail.ID) (store.Row, error)
+	Delivery(ctx context.Context, id mail.ID, index int) (mail.Delivery, error)
+	Content(ctx context.Context, id mail.ID) ([]byte, error)
+	Unfinished(ctx context.Context) iter.Seq2[mail.Delivery, error]
+}
+
+// States keeps the states of credentials over restarts.
+type States interface {
+	SaveProvider(ctx context.Context, s store.ProviderState) error
+	Providers(ctx context.Context) ([]store.ProviderState, error)
+}
+
+// A Store is all that the queue asks of a store.
+type Store interface {
+	Schedule
+	Archive
+	States
+}
+
+// A Route says how mail gets to one provider.
+type Route struct {
+	Provider      Provider
+	Credential    string // whose limits and state count; "": the provider's own
+	Connections   int    // transactions at once with this credential; 0: 4
+	MaxRecipients int    // of one transaction; 0: 100
+}
+
+// Routes are all ways out. They are not changed once they were set.
+type Routes struct {
+	Providers map[string]Route         // by account/name
+	Expire    map[string]time.Duration // by account; after this long, not counting holds, mail fails; 0: 96 h
+	Renderer  Renderer
+}
+
+// A way is a Route with its defaults filled in, and what belongs to all routes
+// of its time: a try keeps to it, whatever is reloaded.
+type way struct {
+	Route
+	renderer Renderer
+	expire   map[string]time.Duration
+}
+
+// way returns the way to a provider. Where there is none it is good enough to
+// sort recipients by.
+func (r Routes) way(provider string) (way, bool) {
+	route, ok := r.Providers[provider]
+	if route.Credential == "" {
+		route.Credential = provider
+	}
+	if route.Connections <= 0 {
+		route.Connections = defaultConnections
+	}
+	if route.MaxRecipients <= 0 {
+		route.MaxRecipients = defaultMaxRecipients
+	}
+	return way{route, r.Renderer, r.Expire}, ok
+}
+
+// Settings of a Queue; the zero Settings are good.
+type Settings struct {
+	Workers int            // transactions at once, in all; 0: 200. A credential always has room for one
+	Backlog int            // due deliveries of one credential in memory; 0: 20000
+	Drain   time.Duration  // how long running tries may go on when Run is told to end; 0: 25 s
+	Rand    func() float64 // in [0,1), for any goroutine: the jitter of retries; nil: math/rand
+}
+
+// The defaults of a Route and of Routes. 100 recipients is what every server
+// takes (RFC 5321 section 4.5.3.1.8).
+const (
+	defaultConnections   = 4
+	defaultMaxRecipients = 100
+	defaultExpire        = 96 * time.Hour
+	defaultWorkers       = 200
+	defaultBacklog       = 20000
+	defaultDrain         = 25 * time.Second
+)
+
+// The errors of the operator's commands, beside mail.ErrNotFound.
+var (
+	ErrStopped    = errors.New("queue: stopped")
+	ErrNoProvider = errors.New("queue: no such provider")
+)
+
+// A Queue is the schedule of all mail that is not yet sent. Its methods may be
+// used by many goroutines; the state of the schedule itself belongs to the
+// goroutine that runs Run, which the others reach through the inbox. The gate
+// alone is shared with Put, which must not wait.
+type Queue struct {
+	store    Store
+	settings Settings
+	clock    clock.Clock
+	log      *slog.Logger
+	metrics  *metrics
+
+	inbox  *inbox
+	gate   *gate
+	states atomic.Pointer[[]store.ProviderState]
+}
+
+// New returns a queue that accepts mail. It tries none before Run and
+// SetRoutes. A nil reg counts for nobody.
+func New(st Store, s Settings, clk clock.Clock, log *slog.Logger, reg prometheus.Registerer) *Queue {
+	if s.Workers <= 0 {
+		s.Workers = defaultWorkers
+	}
+	if s.Backlog <= 0 {
+		s.Backlog = defaultBacklog
+	}
+	if s.Drain <= 0 {
+		s.Drain = defaultDrain
+	}
+	if s.Rand == nil {
+		s.Rand = rand.Float64
+	}
+	return &Queue{
+		store: st, settings: s, clock: clk, log: log, metrics: newMetrics(reg),
+		inbox: newInbox(), gate: newGate(s.Workers),
+	}
+}
+
+// SetRoutes replaces all routes. Called again, as a reload does, it also gives
+// every parked credential another chance, and holds or brings back the mail of
+// providers that went or came.
+func (q *Queue) SetRoutes(r Routes) {
+	q.gate.setRoutes(r)
+	q.inbox.post(func(s *scheduler) { s.setRoutes(r) })
+}
+
+// Put keeps a message that was accepted, for m.Recipients, through m.Provider.
+// When it returns nil both are durable and will end as sent or as failed. The
+// queue keeps m and content, which nobody may change any more. Put waits for
+// the store alone.
+func (q *Queue) Put(ctx context.Context, m *mail.Message, content []byte) error {
+	now := q.clock.Now()
+	ds := deliveries(m, now)
+	w, _ := q.gate.way(m.Provider)
+	txs := transactions(m, ds, w.MaxRecipients)
+	var jobs []*job
+	for _, tx := range txs[:q.gate.reserve(w.Credential, len(txs))] {
+		j := &job{id: m.ID, provider: m.Provider, way: w, message: m, content: content}
+		for _, d := range tx {
+			ds[d.Index-1].Started = now
+			j.indexes = append(j.indexes, d.Index)
+		}
+		jobs = append(jobs, j)
+	}
+
+	if len(jobs) > 0 { // before they can be found in the store
+		q.inbox.post(func(s *scheduler) { s.expect(jobs) })
+	}
+	if err := q.store.Put(ctx, m, ds, content); err != nil {
+		q.inbox.post(func(s *scheduler) { s.forget(jobs) })
+		return fmt.Errorf("queueing message %s: %w", m.ID, err)
+	}
+	q.inbox.post(func(s *scheduler) { s.accepted(jobs, m.Provider, restDue(ds)) })
+	return nil
+}
+
+// restDue reports whether some deliveries were left for the store to claim.
+func restDue(ds []mail.Delivery) bool {
+	for _, d := range ds {
+		if d.Started.IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
+// deliveries makes the list of a message that nobody tried yet.
+func deliveries(m *mail.Message, now time.Time) []mail.Delivery {
+	ds := make([]mail.Delivery, len(m.Recipients))
+	for i, rcpt := range m.Recipients {
+		ds[i] = mail.Delivery{
+			Message: m.ID, Index: i + 1, Recipient: rcpt, Provider: m.Provider,
+			Status: mail.Queued, NextAttempt: now,
+		}
+	}
+	return ds
+}
+
+// States returns the state of every credential that is in use or not well, in
+// the order of their names.
+func (q *Queue) States() []store.ProviderState {
+	p := q.states.Load()
+	if p == nil {
+		return nil
+	}
+	return append([]store.ProviderState(nil), *p...)
+}

@@ -1,0 +1,510 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"backstamp/mail"
+	"backstamp/store"
+)
+
+const (
+	claimBatch = 1000
+	backlogLow = 100 // with fewer, more are looked for
+	asideWait  = 5 * time.Minute
+	probeEvery = 15 * time.Minute
+	storePause = 5 * time.Second // after the store failed us
+	longestNap = 10 * time.Minute
+
+	// unreadableWait is how long what the store has due and does not give is
+	// left alone.
+	unreadableWait = time.Minute
+
+	// lease is how long the store keeps a claimed delivery from being claimed
+	// by others. Within this process the busy map does, however long a try
+	// takes.
+	lease = time.Hour
+
+	// grace is what is left for recording outcomes after the drain, and once
+	// more for workers to end.
+	grace = 2 * time.Second
+)
+
+// A use says why a delivery may not be claimed, changed or tried by another.
+type use byte
+
+const (
+	waiting  use = iota + 1 // in a backlog
+	running                 // a worker has it
+	amending                // its record is being changed
+)
+
+// The scheduler owns the schedule: lanes, backlogs, and which delivery is in
+// whose hands. All its methods are called by the goroutine of Run.
+type scheduler struct {
+	*Queue
+	stopping context.Context // ends when Run is told to end
+	tries    context.Context
+	records  context.Context
+
+	routed  bool   // routes were set
+	routes  Routes //
+	lanes   map[string]*lane
+	ring    []*lane // lanes in the order of their turns
+	busy    map[key]use
+	after   map[key][]change // changes that wait for a running try to end
+	crashes map[key]int
+	helpers int // goroutines beside the workers
+	epoch   int // counts changes of routes and of lanes
+
+	due      bool      // the store may have something to claim
+	dueAt    time.Time // when it next will; zero: nothing known
+	pausedTo time.Time // no store calls before
+	sweeping bool
+	sweepDue bool
+	changed  bool // States are to be published
+	seen     time.Time
+}
+
+// Run is the scheduler. It ends when ctx does: nothing new is begun then,
+// running tries have Settings.Drain to end, and what ended is recorded.
+func (q *Queue) Run(ctx context.Context) error {
+	tries, endTries := context.WithCancel(context.WithoutCancel(ctx))
+	defer endTries()
+	records, endRecords := context.WithCancel(context.WithoutCancel(ctx))
+	defer endRecords()
+	s := &scheduler{
+		Queue: q, stopping: ctx, tries: tries, records: records, due: true,
+		lanes: map[string]*lane{}, busy: map[key]use{}, after: map[key][]change{}, crashes: map[key]int{},
+	}
+	if err := s.restore(); err != nil {
+		return err
+	}
+	q.gate.setOpen(true)
+	for ctx.Err() == nil {
+		s.work()
+		timer := q.clock.NewTimer(s.nap())
+		select {
+		case <-ctx.Done():
+		case <-timer.C():
+			s.tick()
+		case <-q.inbox.wake:
+			s.handle()
+		}
+		timer.Stop()
+	}
+	return s.drain(endTries, endRecords)
+}
+
+// handle does what others left in the inbox.
+func (s *scheduler) handle() {
+	for _, f := range s.inbox.take() {
+		f(s)
+	}
+}
+
+// work does everything that can be done now.
+func (s *scheduler) work() {
+	if s.routed {
+		if s.sweepDue {
+			s.sweep()
+		}
+		s.claim()
+		s.dispatch()
+	}
+	s.save()
+	s.publish()
+}
+
+// tick looks at what the time has brought.
+func (s *scheduler) tick() {
+	now := s.clock.Now()
+	if !s.dueAt.IsZero() {
+		s.note(s.dueAt)
+	}
+	wall := now.Round(0)
+	s.sweepDue = s.sweepDue || wall.Before(s.seen) // the clock was put back
+	s.seen = wall
+	for _, l := range s.lanes {
+		switch {
+		case l.state.State == store.StateHeld && !now.Before(l.state.Until):
+			s.free(l)
+		case l.state.State == store.StateParked && !now.Before(l.probeAt):
+			s.invite(l)
+			s.seek(l)
+		}
+	}
+}
+
+// note remembers that the store will have something due at a time; zero says
+// that it will not.
+func (s *scheduler) note(at time.Time) {
+	switch {
+	case at.IsZero():
+	case !at.After(s.clock.Now()):
+		s.due, s.dueAt = true, time.Time{}
+	case s.dueAt.IsZero() || at.Before(s.dueAt):
+		s.dueAt = at
+	}
+}
+
+// nap returns how long nothing will be due. It is bounded because the clock of
+// the machine may be set, or the machine sleep, behind our back.
+func (s *scheduler) nap() time.Duration {
+	now := s.clock.Now()
+	next := now.Add(longestNap)
+	sooner := func(t time.Time) {
+		if !t.IsZero() && t.Before(next) {
+			next = t
+		}
+	}
+	if s.pausedTo.After(now) {
+		sooner(s.pausedTo)
+	} else {
+		sooner(s.dueAt)
+	}
+	for _, l := range s.lanes {
+		switch l.state.State {
+		case store.StateHeld:
+			sooner(l.state.Until)
+		case store.StateParked:
+			sooner(l.probeAt)
+		}
+	}
+	return next.Sub(now)
+}
+
+// claim fills the backlogs from the store while some lane has room.
+func (s *scheduler) claim() {
+	now := s.clock.Now()
+	if now.Before(s.pausedTo) {
+		return
+	}
+	for s.wanting() && s.room() {
+		ds, err := s.store.Claim(s.stopping, now, claimBatch, lease)
+		if err != nil {
+			s.pause("claiming deliveries", err)
+			return
+		}
+		if len(ds) > 0 {
+			s.metrics.late.Set(max(0, now.Sub(ds[len(ds)-1].NextAttempt).Seconds()))
+		}
+		s.admit(ds)
+		if len(ds) == claimBatch {
+			s.due = true
+			continue
+		}
+		next, err := s.store.NextDue(s.stopping)
+		if err != nil {
+			s.pause("reading the next due time", err)
+			return
+		}
+		if len(ds) == 0 && !next.IsZero() && !next.After(now) {
+			next = now.Add(unreadableWait) // due, and not to be had
+		}
+		s.due, s.dueAt = false, time.Time{}
+		for _, l := range s.lanes {
+			l.more = false
+		}
+		s.note(next)
+	}
+}
+
+// wanting reports whether the store may have something that somebody needs
+// now. A lane that is busy with its backlog needs nothing.
+func (s *scheduler) wanting() bool {
+	for _, l := range s.lanes {
+		if l.more && l.backlog.size < backlogLow {
+			return true
+		}
+	}
+	return s.due
+}
+
+// pause keeps from the store for a while when it fails. What is due stays due.
+func (s *scheduler) pause(doing string, err error) {
+	if s.stopping.Err() != nil {
+		return
+	}
+	s.due = true
+	s.pausedTo = s.clock.Now().Add(storePause)
+	s.metrics.trouble.Inc()
+	s.log.Error(doing, "err", err)
+}
+
+// room reports whether a claim could find somebody with something to do.
+func (s *scheduler) room() bool {
+	for _, l := range s.lanes {
+		if l.backlog.size < s.settings.Backlog {
+			return true
+		}
+	}
+	return len(s.lanes) == 0
+}
+
+// admit gives claimed deliveries to their lanes. Those that cannot be tried
+// now leave the store's due times, so that they hide nobody else's.
+func (s *scheduler) admit(ds []mail.Delivery) {
+	var last *job
+	var stay []key
+	aside := map[*lane][]key{}
+	for _, d := range ds {
+		k := key{d.Message, d.Index}
+		if s.busy[k] != 0 {
+			continue // its lease ended before we did
+		}
+		l := s.laneOf(d.Provider)
+		if l == nil || l.blocked() && (!l.ready || l.probing) {
+			stay = append(stay, k)
+			continue
+		}
+		if l.backlog.size >= s.settings.Backlog {
+			aside[l] = append(aside[l], k)
+			continue
+		}
+		s.busy[k] = waiting
+		if last != nil && last.id == d.Message && last.provider == d.Provider {
+			last.indexes = append(last.indexes, d.Index)
+			l.backlog.size++
+			continue
+		}
+		last = &job{id: d.Message, provider: d.Provider, indexes: []int{d.Index}}
+		if l.blocked() {
+			l.probing, l.ready = true, false
+			l.probeAt = s.clock.Now().Add(probeEvery)
+			last.probe = true
+		}
+		l.backlog.push(last)
+	}
+	s.settle(stay)
+	for l, keys := range aside {
+		s.putAside(l, keys)
+	}
+}
+
+// laneOf returns the lane of a provider, nil when it has no route.
+func (s *scheduler) laneOf(provider string) *lane {
+	w, ok := s.routes.way(provider)
+	if !ok {
+		return nil
+	}
+	return s.lane(w.Credential)
+}
+
+// putAside holds deliveries for which the backlog of their lane has no room,
+// the longer the more there were before them.
+func (s *scheduler) putAside(l *lane, keys []key) {
+	wait := asideWait * time.Duration(1+l.aside/s.settings.Backlog)
+	l.aside += len(keys)
+	s.amend(amendment{keys: keys, change: func(_ mail.Delivery, now time.Time) (o mail.Outcome, ok bool) {
+		hold(&o, mail.HoldThrottling, now.Add(wait))
+		o.Kind = "" // nobody said anything about it
+		return o, true
+	}})
+}
+
+// dispatch launches jobs while there are slots. Lanes take turns.
+func (s *scheduler) dispatch() {
+	for again := true; again; {
+		again = false
+		for range s.ring {
+			l := s.ring[0]
+			s.ring = append(s.ring[1:], l)
+			if l.backlog.size > 0 && s.gate.take(l.credential) {
+				s.next(l)
+				again = true
+			}
+		}
+	}
+	total := 0
+	for _, l := range s.ring {
+		total += l.backlog.size
+		if l.backlog.size < s.settings.Backlog/2 {
+			l.aside = 0
+		}
+		s.gate.mark(l.credential, l.blocked(), l.backlog.size > 0 || l.more || s.due)
+	}
+	s.metrics.backlog.Set(float64(total))
+}
+
+// next launches the next job of a lane with a slot that was taken for it.
+func (s *scheduler) next(l *lane) {
+	j := l.backlog.pop()
+	indexes := j.indexes[:0]
+	for _, i := range j.indexes {
+		if s.busy[key{j.id, i}] == waiting { // an operator may have taken it
+			indexes = append(indexes, i)
+		}
+	}
+	j.indexes = indexes
+	j.way, _ = s.routes.way(j.provider)
+	for _, i := range indexes {
+		s.busy[key{j.id, i}] = running
+	}
+	if len(indexes) == 0 {
+		l.probing = l.probing && !j.probe
+		s.gate.give(l.credential)
+		return
+	}
+	s.launch(l, j)
+}
+
+// launch starts a worker.
+func (s *scheduler) launch(l *lane, j *job) {
+	j.epoch = l.epoch
+	for _, i := range j.indexes {
+		if n := s.crashes[key{j.id, i}]; n > 0 {
+			if j.crashes == nil {
+				j.crashes = map[int]int{}
+			}
+			j.crashes[i] = n
+		}
+	}
+	w := &worker{Queue: s.Queue, job: j, tries: s.tries, records: s.records, stop: s.stopping.Done()}
+	go func() {
+		rest := w.run()
+		s.inbox.post(func(s *scheduler) { s.done(j, w.results, rest) })
+	}()
+}
+
+// expect marks the deliveries of first tries, before the store has them.
+func (s *scheduler) expect(jobs []*job) {
+	for _, j := range jobs {
+		for _, i := range j.indexes {
+			s.busy[key{j.id, i}] = running
+		}
+	}
+}
+
+// forget takes it back: the store did not keep them.
+func (s *scheduler) forget(jobs []*job) {
+	for _, j := range jobs {
+		for _, i := range j.indexes {
+			s.release(key{j.id, i}, mail.Failed)
+		}
+		s.gate.give(j.way.Credential)
+	}
+}
+
+// accepted launches first tries, also when we are about to end: they are
+// marked as begun. Rest says that other recipients wait in the store.
+func (s *scheduler) accepted(jobs []*job, provider string, rest bool) {
+	for _, j := range jobs {
+		s.launch(s.lane(j.way.Credential), j)
+	}
+	if !rest {
+		return
+	}
+	if l := s.laneOf(provider); l != nil && !l.blocked() {
+		l.more = true
+	} else {
+		s.due = true
+	}
+}
+
+// done takes back the slot and the deliveries of a job.
+func (s *scheduler) done(j *job, results []result, rest []int) {
+	l := s.lane(j.way.Credential)
+	s.gate.give(l.credential)
+	if j.probe {
+		l.probing, l.ready = false, !slices.ContainsFunc(results, result.tried)
+	}
+	for _, r := range results {
+		k := key{j.id, r.index}
+		delete(s.crashes, k)
+		if r.crashed && r.status == mail.Deferred {
+			s.crashes[k] = j.crashes[r.index] + 1
+		}
+		if r.attempt != nil {
+			s.learn(l, j, *r.attempt)
+		}
+		s.note(r.next)
+		s.release(k, r.status)
+	}
+	s.putBack(j, rest)
+}
+
+// putBack queues what a job left for another turn.
+func (s *scheduler) putBack(j *job, rest []int) {
+	var ds []mail.Delivery
+	for _, i := range rest {
+		k := key{j.id, i}
+		if s.release(k, mail.Queued); s.busy[k] == 0 {
+			ds = append(ds, mail.Delivery{Message: j.id, Index: i, Provider: j.provider})
+		}
+	}
+	if s.stopping.Err() != nil {
+		s.store.Release(ds)
+		return
+	}
+	s.admit(ds)
+}
+
+// release ends the use of a delivery, and makes a change that waited for it.
+func (s *scheduler) release(k key, status mail.Status) {
+	delete(s.busy, k)
+	waiting := s.after[k]
+	if len(waiting) == 0 {
+		return
+	}
+	delete(s.after, k)
+	if d := (mail.Delivery{Status: status}); !d.Unfinished() {
+		return
+	}
+	if len(waiting) > 1 {
+		s.after[k] = waiting[1:]
+	}
+	s.amend(amendment{keys: []key{k}, change: waiting[0]})
+}
+
+// flush gives the backlog of a lane back to the store.
+func (s *scheduler) flush(l *lane) {
+	for j := l.backlog.pop(); j != nil; j = l.backlog.pop() {
+		var ds []mail.Delivery
+		for _, i := range j.indexes {
+			if k := (key{j.id, i}); s.busy[k] == waiting {
+				delete(s.busy, k)
+				ds = append(ds, mail.Delivery{Message: j.id, Index: i, Provider: j.provider})
+			}
+		}
+		if j.probe {
+			l.probing, l.ready = false, true
+		}
+		s.store.Release(ds)
+		s.due = true
+	}
+}
+
+// drain lets what runs come to its end.
+func (s *scheduler) drain(endTries, endRecords func()) error {
+	defer s.save()
+	s.gate.setOpen(false)
+	for _, l := range s.lanes {
+		s.flush(l)
+	}
+	s.log.Info("queue drains", "running", len(s.busy))
+	steps := []struct {
+		after time.Duration
+		do    func()
+	}{{s.settings.Drain, endTries}, {grace, endRecords}, {grace, nil}}
+	timer := s.clock.NewTimer(steps[0].after)
+	defer func() { timer.Stop() }()
+	for {
+		s.handle()
+		if s.gate.idle() && s.helpers == 0 && s.inbox.close() {
+			return nil
+		}
+		select {
+		case <-s.inbox.wake:
+		case <-timer.C():
+			if steps[0].do == nil {
+				return errors.New("queue: tries did not end in time")
+			}
+			steps[0].do()
+			steps = steps[1:]
+			timer = s.clock.NewTimer(steps[0].after)
+		}
+	}
+}
