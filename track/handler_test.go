@@ -377,7 +377,7 @@ func TestMetricsOfHits(t *testing.T) {
 func TestSetPolicyPutsNewKeysInForce(t *testing.T) {
 	var kept ledger
 	h := newTestHandler(t, Settings{}, &kept)
-	other, err := NewKeys([]string{newKeyText(t)})
+	other, err := NewKeys([]string{GenerateKey()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,15 +31,15 @@ const (
 // has. It lies in a directory, one file a key, or comes from the configuration.
 // Its methods may be called from many goroutines.
 type Keys struct {
-	dir   string // "": from the configuration
-	clock clock.Clock
+	set atomic.Pointer[keySet]
 
-	rotating sync.Mutex // one Rotate at a time
-	set      atomic.Pointer[keySet]
+	changing sync.Mutex // one change of set at a time
+	clock    clock.Clock
 }
 
 // A keySet never changes once it is in use.
 type keySet struct {
+	dir  string // "": from the configuration
 	list []*key // newest first
 	byID map[mail.KeyID]*key
 }
@@ -87,9 +87,13 @@ func NewKeys(texts []string) (*Keys, error) {
 		return nil, err
 	}
 	ks := &Keys{}
-	ks.set.Store(newKeySet(list))
+	ks.set.Store(newKeySet("", list))
 	return ks, nil
 }
+
+// GenerateKey returns the text of a new key, for a configuration or for what
+// needs keys that nobody keeps.
+func GenerateKey() string { return generateKey(time.Time{}, nil).text() }
 
 // OpenKeys reads the keys in dir. Where there are none it makes dir and a first
 // key.
@@ -101,8 +105,8 @@ func OpenKeys(dir string, clk clock.Clock) (*Keys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("signing keys: %w", err)
 	}
-	ks := &Keys{dir: dir, clock: clk}
-	ks.set.Store(newKeySet(list))
+	ks := &Keys{clock: clk}
+	ks.set.Store(newKeySet(dir, list))
 	if len(list) == 0 {
 		if _, err := ks.Rotate(); err != nil {
 			return nil, err
@@ -137,12 +141,12 @@ func (ks *Keys) Export() []string {
 // ID. The others go on verifying. It fails, with nothing changed, when the key
 // cannot be kept safely.
 func (ks *Keys) Rotate() (mail.KeyID, error) {
-	if ks.dir == "" {
+	ks.changing.Lock()
+	defer ks.changing.Unlock()
+	old := ks.set.Load()
+	if old.dir == "" {
 		return mail.KeyID{}, errors.New("signing keys: they come from tracking.keys; put a new one first there")
 	}
-	ks.rotating.Lock()
-	defer ks.rotating.Unlock()
-	old := ks.set.Load()
 	if len(old.list) >= keysMax {
 		return mail.KeyID{}, fmt.Errorf("signing keys: there are %d, the most that is allowed", len(old.list))
 	}
@@ -151,15 +155,46 @@ func (ks *Keys) Rotate() (mail.KeyID, error) {
 		created = old.list[0].created.Add(time.Millisecond) // the clock went back; the order must not
 	}
 	k := generateKey(created, old.byID)
-	if err := writeKey(ks.dir, k); err != nil {
+	if err := writeKey(old.dir, k); err != nil {
 		return mail.KeyID{}, fmt.Errorf("signing keys: %w", err)
 	}
-	ks.set.Store(newKeySet(append([]*key{k}, old.list...)))
+	ks.set.Store(newKeySet(old.dir, append([]*key{k}, old.list...)))
 	return k.id, nil
 }
 
-func newKeySet(list []*key) *keySet {
-	s := &keySet{list: list, byID: make(map[mail.KeyID]*key, len(list))}
+// Refresh reads the directory again, for keys that another program put there or
+// took away. It fails, with nothing changed, where no key is left. Keys from
+// the configuration stay.
+func (ks *Keys) Refresh() error {
+	ks.changing.Lock()
+	defer ks.changing.Unlock()
+	dir := ks.set.Load().dir
+	if dir == "" {
+		return nil
+	}
+	list, err := readKeyDir(dir)
+	if err == nil && len(list) == 0 {
+		err = fmt.Errorf("no key is left in %q", dir)
+	}
+	if err != nil {
+		return fmt.Errorf("signing keys: %w", err)
+	}
+	ks.set.Store(newKeySet(dir, list))
+	return nil
+}
+
+// Adopt takes over the keys of other, as a reload does that moved them.
+func (ks *Keys) Adopt(other *Keys) {
+	ks.changing.Lock()
+	defer ks.changing.Unlock()
+	if other.clock != nil {
+		ks.clock = other.clock
+	}
+	ks.set.Store(other.set.Load())
+}
+
+func newKeySet(dir string, list []*key) *keySet {
+	s := &keySet{dir: dir, list: list, byID: make(map[mail.KeyID]*key, len(list))}
 	for _, k := range list {
 		s.byID[k.id] = k
 	}

@@ -120,7 +120,7 @@ func TestKeysOrderWithoutFilesTimes(t *testing.T) {
 }
 
 func TestOpenKeysRefuses(t *testing.T) {
-	good := newKeyText(t)
+	good := GenerateKey()
 	tests := []struct {
 		name string
 		make func(t *testing.T, dir string)
@@ -173,7 +173,7 @@ func TestOpenKeysPassesOverWhatACrashLeft(t *testing.T) {
 }
 
 func TestNewKeysRefuses(t *testing.T) {
-	good := newKeyText(t)
+	good := GenerateKey()
 	tests := []struct {
 		name  string
 		texts []string
@@ -244,6 +244,50 @@ func TestRotateThatCannotBeKept(t *testing.T) {
 	}
 }
 
+func TestRefresh(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "keys")
+	ks, other := openTestKeys(t, dir), openTestKeys(t, dir)
+	id, err := other.Rotate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ks.Refresh(); err != nil || ks.Key() != id {
+		t.Errorf("newest is %v, %v; want the other program's %v", ks.Key(), err, id)
+	}
+	write(t, dir, "README", "")
+	if err := ks.Refresh(); err == nil || ks.Key() != id {
+		t.Errorf("junk in the directory: %v, %v", ks.Key(), err)
+	}
+	os.RemoveAll(dir)
+	os.Mkdir(dir, 0o700)
+	if err := ks.Refresh(); err == nil || ks.Key() != id {
+		t.Errorf("no key left: %v, %v", ks.Key(), err)
+	}
+}
+
+func TestAdopt(t *testing.T) {
+	ks := openTestKeys(t, filepath.Join(t.TempDir(), "keys"))
+	text := GenerateKey()
+	configured, err := NewKeys(append([]string{text}, ks.Export()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ks.Adopt(configured)
+	if got := ks.Export(); len(got) != 2 || got[0] != text {
+		t.Errorf("keys: %v", ks.List())
+	}
+	if _, err := ks.Rotate(); err == nil {
+		t.Error("rotated keys that come from the configuration now")
+	}
+	if err := ks.Refresh(); err != nil || len(ks.List()) != 2 {
+		t.Errorf("refresh of configured keys: %v, %v", ks.List(), err)
+	}
+	configured.Adopt(openTestKeys(t, filepath.Join(t.TempDir(), "keys")))
+	if _, err := configured.Rotate(); err != nil || len(configured.List()) != 2 {
+		t.Errorf("rotating keys that lie in a directory now: %v, %v", configured.List(), err)
+	}
+}
+
 func TestGenerateKeyAvoidsTakenIDs(t *testing.T) {
 	taken := map[mail.KeyID]*key{}
 	for range 1000 {
@@ -253,11 +297,6 @@ func TestGenerateKeyAvoidsTakenIDs(t *testing.T) {
 		}
 		taken[k.id] = k
 	}
-}
-
-// newKeyText returns the text of a key that nothing knows.
-func newKeyText(t testing.TB) string {
-	return openTestKeys(t, filepath.Join(t.TempDir(), "keys")).Export()[0]
 }
 
 func write(t *testing.T, dir, name, text string) {

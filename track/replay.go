@@ -49,9 +49,7 @@ type backlog struct {
 // run owns the events that wait until ctx ends.
 func (r *recorder) run(ctx context.Context) error {
 	b := &backlog{recorder: r, verdicts: make(chan verdict, batchSize)}
-	if err := b.open(); err != nil {
-		return fmt.Errorf("track: %w", err)
-	}
+	b.open()
 	defer b.close()
 	for {
 		b.next()
@@ -73,21 +71,22 @@ func (r *recorder) run(ctx context.Context) error {
 	}
 }
 
-// open reads what an earlier run has left.
-func (b *backlog) open() error {
+// open finds what an earlier run has left. Without a file, on a disk that is
+// full or read-only perhaps, the memory has to do.
+func (b *backlog) open() {
 	if b.spill == "" {
-		return nil
+		return
 	}
 	file, err := openSpill(b.spill)
 	if err != nil {
-		return err
+		b.log.Error("opens and clicks that the store does not take wait in memory alone", "err", err)
+		return
 	}
 	b.file = file
 	b.metrics.waiting.Add(float64(file.left))
 	if file.left > 0 {
 		b.log.Info("opens and clicks of an earlier run are put into the store", "events", file.left)
 	}
-	return nil
 }
 
 // next sends out a batch, unless one is out or the store is given a rest.

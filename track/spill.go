@@ -48,7 +48,7 @@ func openSpill(path string) (*spillFile, error) {
 func (s *spillFile) scan() error {
 	err := s.lines(0, func(at int64, line []byte) bool {
 		s.size = at + int64(len(line))
-		if line[0] != '#' {
+		if !settled(line) {
 			s.left++
 		}
 		return true
@@ -76,6 +76,9 @@ func (s *spillFile) lines(offset int64, each func(at int64, line []byte) bool) e
 		offset += int64(len(line))
 	}
 }
+
+// settled reports whether a line is struck out, or has nothing to strike out.
+func settled(line []byte) bool { return line[0] == '#' || line[0] == '\n' }
 
 // unread returns how many octets wait to be read.
 func (s *spillFile) unread() int64 { return s.size - s.next }
@@ -107,7 +110,7 @@ func (s *spillFile) read(n int) (list []waiting, broken int, err error) {
 			return false
 		}
 		s.next = at + int64(len(line))
-		if line[0] == '#' {
+		if settled(line) {
 			return true
 		}
 		var e mail.Event
