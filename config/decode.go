@@ -58,6 +58,8 @@ func (d *decoder) value(at place, n *yaml.Node, v reflect.Value, tag reflect.Str
 	}
 	switch {
 	case isScalar(v.Type()):
+	case isNull(n) && tag.Get("need") != "":
+		d.fail(at, "no value; expected %s", tag.Get("need"))
 	case isNull(n):
 		d.absent(at, v, "")
 	case v.Kind() == reflect.Pointer:
@@ -91,9 +93,18 @@ func (d *decoder) collection(at place, n *yaml.Node, v reflect.Value, tag reflec
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
 		for i, e := range n.Content {
-			d.value(at.item(strconv.Itoa(i), e.Line), e, v.Index(i), elementTag(v.Type().Elem(), tag))
+			d.item(at.item(strconv.Itoa(i), e.Line), e, v.Index(i), elementTag(v.Type().Elem(), tag))
 		}
 	}
+}
+
+// item decodes one of a list or of a block of names. Its name or place says
+// that it is meant, so where nothing follows it is an empty block.
+func (d *decoder) item(at place, n *yaml.Node, v reflect.Value, tag reflect.StructTag) {
+	if !isScalar(v.Type()) {
+		fill(follow(n))
+	}
+	d.value(at, n, v, tag)
 }
 
 // block decodes a block whose keys are those of a struct.
@@ -150,7 +161,7 @@ func (d *decoder) named(at place, n *yaml.Node, v reflect.Value) {
 			d.fail(e.at, "not a name; expected letters and digits without spaces, / or *")
 		}
 		item := reflect.New(v.Type().Elem()).Elem()
-		d.value(e.at, e.value, item, "")
+		d.item(e.at, e.value, item, "")
 		v.SetMapIndex(reflect.ValueOf(k.Value), item)
 		d.names[at.path] = append(d.names[at.path], k.Value)
 	}
