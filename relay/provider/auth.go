@@ -1,0 +1,137 @@
+package provider
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"backstamp/mail"
+)
+
+// login authenticates (RFC 4954), if there is a username.
+func (c *conn) login(ctx context.Context) error {
+	if c.set.Username == "" {
+		return nil
+	}
+	defer c.endWith(ctx)()
+	if !c.secured && !c.loopback() {
+		return failure("AUTH", "no-starttls", mail.ClassTemporary,
+			errors.New("the password is not sent in the clear"))
+	}
+	if !c.offers("AUTH") {
+		return failure("AUTH", "no-login", mail.ClassTemporary,
+			errors.New("the server offers no login"))
+	}
+	r, err := c.authenticate(strings.Fields(c.ext["AUTH"]))
+	if err != nil {
+		return err
+	}
+	if r.Code != 235 {
+		c.broken = true
+		return refusal("AUTH", c.set.masked(r))
+	}
+	return nil
+}
+
+// loopback reports whether the other side is on this machine.
+func (c *conn) loopback() bool {
+	addr, err := netip.ParseAddrPort(c.tcp.RemoteAddr().String())
+	return err == nil && addr.Addr().Unmap().IsLoopback()
+}
+
+func (c *conn) authenticate(offered []string) (mail.Reply, error) {
+	switch {
+	case slices.Contains(offered, "PLAIN"):
+		return c.authPlain()
+	case slices.Contains(offered, "LOGIN"):
+		return c.authLogin()
+	}
+	return mail.Reply{}, failure("AUTH", "no-mechanism", mail.ClassAuth,
+		fmt.Errorf("the server offers %q, and this version speaks PLAIN and LOGIN", offered))
+}
+
+// initialMax is the longest line that carries an initial response; RFC 4954
+// section 4 has a longer one wait for the server's go-ahead.
+const initialMax = 512 - len("\r\n")
+
+// authPlain is RFC 4616.
+func (c *conn) authPlain() (mail.Reply, error) {
+	response := encode("\x00" + c.set.Username + "\x00" + c.set.Password)
+	if line := "AUTH PLAIN " + response; len(line) <= initialMax {
+		return c.secret("C: AUTH PLAIN ****", line)
+	}
+	r, err := c.cmd("AUTH", "AUTH PLAIN")
+	if err != nil || r.Code != 334 {
+		return r, err
+	}
+	return c.secret("C: ****", response)
+}
+
+// authLogin answers the first prompt with the name and the second with the
+// password, unless a prompt plainly asks for the other: what they say was
+// never agreed on.
+func (c *conn) authLogin() (mail.Reply, error) {
+	r, err := c.cmd("AUTH", "AUTH LOGIN")
+	for i := 0; i < 2 && err == nil && r.Code == 334; i++ {
+		answer := c.set.Username
+		if asksPassword(r, i == 1) {
+			answer = c.set.Password
+		}
+		r, err = c.secret("C: ****", encode(answer))
+	}
+	return r, err
+}
+
+// asksPassword reports what a prompt of LOGIN asks for; guess is for those
+// that do not say.
+func asksPassword(r mail.Reply, guess bool) bool {
+	text := r.Text()
+	if plain, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text)); err == nil {
+		text = string(plain)
+	}
+	text = strings.ToLower(text)
+	switch {
+	case strings.Contains(text, "pass"):
+		return true
+	case strings.Contains(text, "user"):
+		return false
+	}
+	return guess
+}
+
+// secret sends a line of which the transcript shows only shown.
+func (c *conn) secret(shown, line string) (mail.Reply, error) {
+	c.note(shown)
+	if err := c.sendSecret(line); err != nil {
+		return mail.Reply{}, broken("AUTH", err)
+	}
+	return c.await("AUTH", c.set.Timeouts.Command)
+}
+
+func encode(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+
+// mask takes the password out of what a server says: some quote what they
+// refuse.
+func (s *Settings) mask(line string) string {
+	if s.Password == "" {
+		return line
+	}
+	return strings.NewReplacer(
+		encode("\x00"+s.Username+"\x00"+s.Password), "****",
+		encode(s.Password), "****",
+		s.Password, "****",
+	).Replace(line)
+}
+
+func (s *Settings) masked(r mail.Reply) mail.Reply {
+	lines := make([]string, len(r.Lines))
+	for i, line := range r.Lines {
+		lines[i] = s.mask(line)
+	}
+	r.Lines = lines
+	return r
+}

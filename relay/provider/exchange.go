@@ -1,0 +1,302 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"backstamp/internal/clock"
+	"backstamp/mail"
+)
+
+// flightMax is how many commands go out before their replies are read. It
+// keeps both sides from filling the other's buffers (RFC 2920 section 3.1).
+const flightMax = 100
+
+// An exchange is one transaction on one connection. Its goroutine is that of
+// Deliver.
+type exchange struct {
+	*conn
+	t        mail.Transaction
+	attempts []mail.Attempt
+	last     *Error   // what was decided last
+	open     []int    // recipients about whom nothing is decided, all at first
+	from     string   // as it stands between < and >
+	paths    []string // likewise, by recipient
+	utf8     bool     // MAIL needs SMTPUTF8
+
+	mailed bool // MAIL was accepted
+	ready  bool // DATA was answered 354
+	stale  bool // the connection was dead before anything was accepted
+
+	clock   clock.Clock
+	observe func(seconds float64) // how long the verdict took
+}
+
+func newExchange(c *conn, t mail.Transaction) *exchange {
+	x := &exchange{conn: c, t: t, attempts: make([]mail.Attempt, len(t.Recipients))}
+	for i := range t.Recipients {
+		x.open = append(x.open, i)
+	}
+	return x
+}
+
+// A command is one line of the envelope.
+type command struct {
+	stage, line string
+	recipient   int // of RCPT
+}
+
+// run settles all recipients.
+func (x *exchange) run(ctx context.Context) {
+	defer x.endWith(ctx)()
+	err := x.prepare()
+	if err == nil {
+		err = x.envelope()
+		x.stale = err != nil && x.reused && x.broken && !x.mailed
+	}
+	if err == nil && x.ready {
+		err = x.message(ctx)
+	}
+	if err != nil {
+		x.settle(cancelled(ctx, err))
+	}
+}
+
+// settle decides the same for all who are open.
+func (x *exchange) settle(err error) {
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		e = failure("DATA", "ours", mail.ClassTemporary, err)
+	}
+	for _, i := range slices.Clone(x.open) {
+		x.decide(i, e)
+	}
+}
+
+// decide settles one recipient.
+func (x *exchange) decide(recipient int, e *Error) {
+	x.last = e
+	x.attempts[recipient] = e.attempt()
+	x.open = slices.DeleteFunc(x.open, func(i int) bool { return i == recipient })
+}
+
+// prepare finds out whom this server can be asked to take the message for.
+func (x *exchange) prepare() error {
+	size, limit := x.t.Copy.Size(), x.sizeMax()
+	if limit > 0 && size > limit {
+		return failure("MAIL", "too-large", mail.ClassContent,
+			fmt.Errorf("5.3.4 the message has %d octets, the server takes %d", size, limit))
+	}
+	if x.t.Copy.EightBit() && !x.offers("8BITMIME") {
+		return failure("MAIL", "8bit", mail.ClassContent,
+			errors.New("5.6.3 the message has 8-bit bytes, and the server does not offer 8BITMIME"))
+	}
+	var err *Error
+	if from := x.t.Copy.MailFrom(); from != "" { // "": the null reverse-path
+		if x.from, err = x.path(from, mail.ClassSender); err != nil {
+			return err
+		}
+	}
+	x.paths = make([]string, len(x.t.Recipients))
+	for i, addr := range x.t.Recipients {
+		if x.paths[i], err = x.path(addr, mail.ClassRecipient); err != nil {
+			x.decide(i, err)
+		}
+	}
+	return nil
+}
+
+// path returns an address as it may stand between < and >, never as it came.
+func (x *exchange) path(addr, class string) (string, *Error) {
+	stage := "RCPT"
+	if class == mail.ClassSender {
+		stage = "MAIL"
+	}
+	a, err := mail.ParseAddress(addr)
+	if err != nil {
+		return "", failure(stage, "address", class, fmt.Errorf("5.1.3 %w", err))
+	}
+	a = asciiDomain(a)
+	if !a.ASCII() {
+		if !x.offers("SMTPUTF8") {
+			return "", failure(stage, "smtputf8", class,
+				fmt.Errorf("5.6.7 the server does not offer SMTPUTF8, which %q needs", addr))
+		}
+		x.utf8 = true
+	}
+	return a.String(), nil
+}
+
+// asciiDomain writes the domain as A-labels, which every server understands,
+// so that SMTPUTF8 is asked for only where the local part needs it.
+func asciiDomain(a mail.Address) mail.Address {
+	if (mail.Address{Local: "x", Domain: a.Domain}).ASCII() {
+		return a
+	}
+	a.Domain = asciiHost(a.Domain)
+	return a
+}
+
+// commands returns the envelope as lines.
+func (x *exchange) commands() []command {
+	var cmds []command
+	if x.dirty {
+		cmds = append(cmds, command{stage: "RSET", line: "RSET"})
+	}
+	line := "MAIL FROM:<" + x.from + ">"
+	if x.offers("SIZE") {
+		line += " SIZE=" + strconv.FormatInt(x.t.Copy.Size(), 10)
+	}
+	if x.t.Copy.EightBit() {
+		line += " BODY=8BITMIME"
+	}
+	if x.utf8 {
+		line += " SMTPUTF8"
+	}
+	cmds = append(cmds, command{stage: "MAIL", line: line})
+	for _, i := range x.open {
+		cmds = append(cmds, command{stage: "RCPT", line: "RCPT TO:<" + x.paths[i] + ">", recipient: i})
+	}
+	return append(cmds, command{stage: "DATA", line: "DATA"})
+}
+
+// envelope runs MAIL, RCPT and DATA, many lines in one flight where the
+// server offers PIPELINING.
+func (x *exchange) envelope() error {
+	flight := 1
+	if x.offers("PIPELINING") {
+		flight = flightMax
+	}
+	cmds := x.commands()
+	for len(cmds) > 0 && len(x.open) > 0 {
+		now := cmds[:min(flight, len(cmds))]
+		cmds = cmds[len(now):]
+		for _, cmd := range now {
+			if err := x.send(cmd.line); err != nil {
+				return broken(cmd.stage, err)
+			}
+		}
+		for _, cmd := range now {
+			r, err := x.await(cmd.stage, x.set.Timeouts.Command)
+			if err == nil {
+				err = x.heard(cmd, r)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	if x.ready && len(x.open) == 0 {
+		x.loneDot()
+	}
+	return nil
+}
+
+// heard takes the reply to a command. Its errors end the exchange.
+func (x *exchange) heard(cmd command, r mail.Reply) error {
+	good := r.Positive() && cmd.stage != "DATA" || r.Code == 354 && cmd.stage == "DATA"
+	switch {
+	case r.Code == 421:
+		return refusal(cmd.stage, r)
+	case !good && !r.Temporary() && !r.Permanent():
+		x.broken = true
+		return refusal(cmd.stage, r) // no answer to this command: out of step
+	case cmd.stage == "RSET":
+		x.broken = x.broken || !good
+		x.dirty = !good
+		if !good {
+			return refusal(cmd.stage, r)
+		}
+	case good && cmd.stage == "MAIL":
+		x.mailed, x.dirty = true, true
+	case good && cmd.stage == "DATA":
+		x.ready = true
+	case good:
+	case cmd.stage == "RCPT":
+		if x.mailed { // else the reply to MAIL has told
+			x.decide(cmd.recipient, refusal(cmd.stage, r))
+		}
+	default:
+		x.settle(refusal(cmd.stage, r))
+	}
+	return nil
+}
+
+// loneDot ends a DATA that was granted though there is nobody to send to (RFC
+// 2920 section 3.1). What the server makes of it concerns nobody.
+func (x *exchange) loneDot() {
+	x.ready = false
+	if _, err := x.cmd("DATA", "."); err == nil {
+		x.dirty = false
+	}
+}
+
+// message sends the content and hears the verdict.
+func (x *exchange) message(ctx context.Context) error {
+	x.dirty = false
+	if err := x.stream(ctx); err != nil {
+		x.close() // the final dot must not follow
+		return err
+	}
+	sent := x.clock.Now()
+	r, err := x.read(x.set.Timeouts.Dot)
+	x.observe(x.clock.Now().Sub(sent).Seconds())
+	if err == nil && !r.Positive() && !r.Temporary() && !r.Permanent() {
+		err = fmt.Errorf("%w: %d as the verdict", errNoReply, r.Code)
+	}
+	if err != nil {
+		x.close()
+		e := failure("message", "uncertain", mail.ClassTemporary, plain(err))
+		e.Uncertain = true
+		return e
+	}
+	if !r.Positive() {
+		return refusal("message", r)
+	}
+	id := upstreamID(r)
+	for _, i := range x.open {
+		x.attempts[i] = mail.Attempt{Reply: r, UpstreamID: id}
+	}
+	x.open = nil
+	return nil
+}
+
+// stream sends the content and its final dot. After an error the dot has not
+// been sent.
+func (x *exchange) stream(ctx context.Context) error {
+	if x.t.Started != nil {
+		if err := x.t.Started(ctx); err != nil {
+			return failure("DATA", "ours", mail.ClassTemporary, fmt.Errorf("note the start: %w", err))
+		}
+	}
+	x.note(fmt.Sprintf("C: (a message of %d octets)", x.t.Copy.Size()))
+	dots := &dotWriter{w: x.w}
+	_, err := x.t.Copy.WriteTo(dots)
+	size := x.t.Copy.Size()
+	switch {
+	case dots.err != nil:
+		return x.lastWords(dots.err)
+	case err != nil:
+		return failure("DATA", "ours", mail.ClassTemporary, fmt.Errorf("read the message: %w", err))
+	case dots.n != size:
+		return failure("DATA", "ours", mail.ClassTemporary,
+			fmt.Errorf("read the message: got %d octets, expected %d", dots.n, size))
+	}
+	x.note("C: .")
+	if err := dots.Close(); err != nil {
+		return x.lastWords(err)
+	}
+	return nil
+}
+
+// lastWords looks for the reply of a server that closed amid the content: it
+// often says why.
+func (x *exchange) lastWords(cause error) error {
+	if r, err := x.read(min(x.set.Timeouts.Command, lastWordsMax)); err == nil && (r.Temporary() || r.Permanent()) {
+		return refusal("message", r)
+	}
+	return broken("DATA", cause)
+}

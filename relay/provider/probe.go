@@ -1,0 +1,186 @@
+package provider
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"backstamp/internal/clock"
+	"backstamp/mail"
+)
+
+// probeMax is how long each step of a Test may take.
+const probeMax = 10 * time.Second
+
+// TestMail is the envelope of a test message.
+type TestMail struct{ From, To string }
+
+// A Step is what one part of a Test brought.
+type Step struct {
+	Name       string        // DNS TCP TLS EHLO AUTH MAIL RCPT DATA
+	Duration   time.Duration //
+	Skipped    string        // why there was nothing to do, or ""
+	Reply      string        // the last one that came
+	Transcript []string      // C: and S: lines, secrets masked
+	Err        error         // why it failed, an *Error
+}
+
+// Test sends a small message through a provider, step by step, and tells each
+// step as it ends. It stops at the first that fails and returns its *Error.
+// Settings that are wrong come back as mail.SettingErrors before any step.
+func Test(ctx context.Context, s Settings, m TestMail, report func(Step)) error {
+	if err := s.Check(); err != nil {
+		return err
+	}
+	s = s.withDefaults()
+	p := &probe{report: report, clock: clock.System{}}
+	c := &conn{set: &s, trace: func(line string) { p.step.Transcript = append(p.step.Transcript, line) }}
+	defer c.close()
+	p.exchange = newExchange(c, mail.Transaction{Recipients: []string{m.To}, Copy: newLetter(m, s.Hostname, p.clock.Now())})
+	p.exchange.clock, p.observe = p.clock, func(float64) {}
+	for _, st := range append(steps(), p.mailSteps()...) {
+		if err := p.run(ctx, st); err != nil {
+			return err
+		}
+	}
+	if s.Preset != "capture" {
+		c.quit()
+	}
+	return nil
+}
+
+// A probe is a Test that runs, on the goroutine of its caller.
+type probe struct {
+	*exchange
+	report func(Step)
+	clock  clock.Clock
+	step   Step
+}
+
+// run does one step and reports it.
+func (p *probe) run(ctx context.Context, st step) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, probeMax, fmt.Errorf("no end within %v", probeMax))
+	defer cancel()
+	p.step = Step{Name: st.name, Skipped: p.set.skips(st.name)}
+	start := p.clock.Now()
+	if p.step.Skipped == "" {
+		if err := st.do(p.exchange.conn, ctx); err != nil {
+			p.step.Err = cancelled(ctx, err)
+		}
+	}
+	p.step.Duration = p.clock.Now().Sub(start)
+	p.step.Reply = p.lastReply()
+	p.report(p.step)
+	return p.step.Err
+}
+
+// skips says why a step has nothing to do.
+func (s *Settings) skips(name string) string {
+	switch {
+	case s.Preset == "capture":
+		return "capture keeps mail here and sends nothing"
+	case name == "TLS" && s.TLS == tlsOff:
+		return "tls is off"
+	case name == "AUTH" && s.Username == "":
+		return "no username is configured"
+	}
+	return ""
+}
+
+// lastReply returns the last reply in the transcript.
+func (p *probe) lastReply() string {
+	var lines []string
+	for _, line := range p.step.Transcript {
+		if said, ok := strings.CutPrefix(line, "S: "); ok {
+			lines = append(lines, said)
+		} else {
+			lines = nil
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// mailSteps are the transaction, one command a step.
+func (p *probe) mailSteps() []step {
+	return []step{
+		{"MAIL", func(_ *conn, ctx context.Context) error {
+			if err := p.prepare(); err != nil {
+				return err
+			}
+			return p.command(ctx, "MAIL")
+		}},
+		{"RCPT", func(_ *conn, ctx context.Context) error { return p.command(ctx, "RCPT") }},
+		{"DATA", func(_ *conn, ctx context.Context) error {
+			if err := p.command(ctx, "DATA"); err != nil {
+				return err
+			}
+			defer p.endWith(ctx)()
+			if err := p.message(ctx); err != nil {
+				return err
+			}
+			return p.refused()
+		}},
+	}
+}
+
+// command runs the line of the envelope that belongs to stage.
+func (p *probe) command(ctx context.Context, stage string) error {
+	defer p.endWith(ctx)()
+	if err := p.refused(); err != nil { // the address could not be written
+		return err
+	}
+	cmds := p.commands()
+	cmd := cmds[slices.IndexFunc(cmds, func(c command) bool { return c.stage == stage })]
+	r, err := p.cmd(stage, cmd.line)
+	if err != nil {
+		return err
+	}
+	if err := p.heard(cmd, r); err != nil {
+		return err
+	}
+	return p.refused()
+}
+
+// refused returns why the one recipient was given up, or nil.
+func (p *probe) refused() error {
+	if p.last == nil {
+		return nil
+	}
+	return p.last
+}
+
+// A letter is the message of a Test.
+type letter struct {
+	from, text string
+}
+
+func newLetter(m TestMail, hostname string, now time.Time) letter {
+	return letter{from: m.From, text: strings.Join([]string{
+		"From: <" + m.From + ">",
+		"To: <" + m.To + ">",
+		"Subject: Backstamp test",
+		"Date: " + now.Format(time.RFC1123Z),
+		"Message-ID: <" + rand.Text() + "@" + hostname + ">",
+		"MIME-Version: 1.0",
+		"Content-Type: text/plain; charset=us-ascii",
+		"",
+		"This message shows that Backstamp can send through this provider.",
+		"",
+	}, "\r\n")}
+}
+
+func (l letter) WriteTo(w io.Writer) (int64, error) {
+	n, err := io.WriteString(w, l.text)
+	return int64(n), err
+}
+
+func (l letter) Size() int64      { return int64(len(l.text)) }
+func (l letter) MailFrom() string { return l.from }
+func (l letter) EightBit() bool {
+	return strings.ContainsFunc(l.text, func(r rune) bool { return r >= utf8.RuneSelf })
+}

@@ -1,0 +1,95 @@
+package provider
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"backstamp/internal/clock"
+	"backstamp/mail"
+)
+
+const (
+	messagesMax  = 100             // on one connection
+	lastWordsMax = 2 * time.Second // for what a server says that broke off
+	leaveMax     = 2 * time.Second // for the reply to QUIT
+)
+
+// SMTP is a provider that is spoken to by SMTP (RFC 5321, RFC 6409).
+type SMTP struct {
+	set     Settings // with defaults
+	clock   clock.Clock
+	log     *slog.Logger
+	metrics *metrics
+	pool    *pool
+}
+
+func newSMTP(s Settings, clk clock.Clock, log *slog.Logger) *SMTP {
+	m := newMetrics(s.Reg)
+	return &SMTP{
+		set: s, clock: clk, metrics: m,
+		log:  log.With("provider", s.Name),
+		pool: newPool(s.Connections, s.Timeouts.Idle, m.open.WithLabelValues(s.Name)),
+	}
+}
+
+// Deliver runs a transaction on a kept connection, or on a new one. A kept one
+// that turns out to be dead before anything was accepted is replaced once.
+func (s *SMTP) Deliver(ctx context.Context, t mail.Transaction) []mail.Attempt {
+	attempts := s.deliver(ctx, t)
+	s.metrics.count(s.set.Name, attempts)
+	return attempts
+}
+
+func (s *SMTP) deliver(ctx context.Context, t mail.Transaction) []mail.Attempt {
+	if err := s.pool.acquire(ctx); err != nil {
+		return all(t, failure("TCP", "broken", mail.ClassTemporary, err))
+	}
+	c := s.pool.take()
+	for {
+		if c == nil {
+			var err error
+			if c, err = s.open(ctx); err != nil {
+				s.pool.release(nil)
+				return all(t, err)
+			}
+		}
+		x := s.exchange(c, t)
+		x.run(ctx)
+		if !x.stale || ctx.Err() != nil {
+			s.pool.release(c)
+			return x.attempts
+		}
+		s.metrics.stale.WithLabelValues(s.set.Name).Inc()
+		s.pool.lose(c)
+		c = nil
+	}
+}
+
+func (s *SMTP) exchange(c *conn, t mail.Transaction) *exchange {
+	x := newExchange(c, t)
+	x.clock, x.observe = s.clock, s.metrics.verdict.WithLabelValues(s.set.Name).Observe
+	return x
+}
+
+func (s *SMTP) open(ctx context.Context) (*conn, error) {
+	c, err := open(ctx, &s.set)
+	if err != nil {
+		s.metrics.connections.WithLabelValues(s.set.Name, "failed").Inc()
+		s.log.Debug("no connection", "err", err)
+		return nil, err
+	}
+	s.metrics.connections.WithLabelValues(s.set.Name, "open").Inc()
+	s.pool.opened()
+	return c, nil
+}
+
+// Close takes leave on idle connections.
+func (s *SMTP) Close() { s.pool.close() }
+
+// all decides the same for every recipient.
+func all(t mail.Transaction, err error) []mail.Attempt {
+	x := newExchange(nil, t)
+	x.settle(err)
+	return x.attempts
+}
