@@ -107,6 +107,21 @@ func TestVerifyRefuses(t *testing.T) {
 	}
 }
 
+// The one token in sixteen million that ends in zeros must not verify when line
+// ends, which the decoder skips, stand in for them.
+func TestTokenThatEndsInZeros(t *testing.T) {
+	ks := fixedKeys(t)
+	const text = "AWMNzSkAAedkLAAAAAAAAAAAAACA79rscMxBCyCPllhjAAAA"
+	if _, err := ks.Verify(mail.PurposeOpen, text, ""); err != nil {
+		t.Fatal(err)
+	}
+	for _, end := range []string{"\r\n\r\n", "\n\n\n\n", "AA==", "A\n\nA"} {
+		if _, err := ks.Verify(mail.PurposeOpen, text[:44]+end, ""); err == nil {
+			t.Errorf("%q verifies in place of AAAA", end)
+		}
+	}
+}
+
 func TestAppendTokenWithoutTheKey(t *testing.T) {
 	ks := fixedKeys(t)
 	got, err := ks.AppendToken([]byte("x"), mail.Token{Key: mail.KeyID{1, 2, 3, 4}})
