@@ -129,7 +129,8 @@ func readMeta(f io.ReaderAt, at int64) (meta, error) {
 	return m, nil
 }
 
-// page reads a page with what overflows from it, and marks it as seen.
+// page reads the start of a page, and marks it and what overflows from it as
+// seen.
 func (c *checker) page(id uint64) (page, error) {
 	if id < 2 || id >= c.meta.high {
 		return page{}, fmt.Errorf("page %d is not in the file", id)
@@ -150,13 +151,7 @@ func (c *checker) page(id uint64) (page, error) {
 		}
 		c.seen[i/64] |= 1 << (i % 64)
 	}
-	if last > id {
-		data = append(data, make([]byte, (last-id)*size)...)
-		if _, err := c.file.ReadAt(data[size:], int64((id+1)*size)); err != nil {
-			return page{}, fmt.Errorf("page %d: %w", id, err)
-		}
-	}
-	return parsePage(data)
+	return parsePage(data, io.NewSectionReader(c.file, int64(id*size), int64((last-id+1)*size)))
 }
 
 // A span is the range of keys that a page may hold: low ≤ key < high. nil is no
@@ -245,7 +240,7 @@ func (c *checker) bucket(value []byte, depth int) error {
 	if root := binary.NativeEndian.Uint64(value); root != 0 {
 		return c.tree(root, span{}, depth)
 	}
-	p, err := parsePage(value[16:])
+	p, err := parsePage(value[16:], io.NewSectionReader(bytes.NewReader(value[16:]), 0, int64(len(value)-16)))
 	if err != nil {
 		return err
 	}
@@ -264,7 +259,10 @@ func (c *checker) freelist() error {
 	if p.flags != freelistPage {
 		return fmt.Errorf("page %d is no list of free pages", c.meta.freelist)
 	}
-	ids := p.data[pageHeader:]
+	ids, err := p.bytes(pageHeader, uint64(p.whole.Size())-pageHeader)
+	if err != nil {
+		return err
+	}
 	count := uint64(p.count)
 	if count == 0xFFFF { // does not fit: the first number is the count
 		count, ids = binary.NativeEndian.Uint64(ids), ids[8:]
@@ -281,36 +279,52 @@ func (c *checker) freelist() error {
 	return nil
 }
 
-// A page is one page of the file with what overflows from it.
+// A page is one page of the file with what overflows from it. Most of a store
+// is bodies, which are not read: of a page that overflows only the start is,
+// and the keys.
 type page struct {
-	data  []byte
+	data  []byte // its start
+	whole *io.SectionReader
 	flags uint16
 	count int
 }
 
 // An element is one entry of a page.
 type element struct {
-	key, value []byte
-	child      uint64 // in a branch
-	bucket     bool   // the value is a bucket
+	key    []byte
+	value  []byte // of a bucket
+	child  uint64 // in a branch
+	bucket bool   // the value is a bucket
 }
 
-func parsePage(data []byte) (page, error) {
+func parsePage(data []byte, whole *io.SectionReader) (page, error) {
 	if len(data) < pageHeader {
 		return page{}, fmt.Errorf("cut off")
 	}
 	n := binary.NativeEndian
-	p := page{data: data, flags: n.Uint16(data[8:]), count: int(n.Uint16(data[10:]))}
-	if p.flags != freelistPage && pageHeader+p.count*elementSize > len(data) {
-		return page{}, fmt.Errorf("%d elements do not fit", p.count)
+	return page{data: data, whole: whole, flags: n.Uint16(data[8:]), count: int(n.Uint16(data[10:]))}, nil
+}
+
+// bytes returns n bytes of the page.
+func (p page) bytes(at, n uint64) ([]byte, error) {
+	if at+n > uint64(p.whole.Size()) {
+		return nil, fmt.Errorf("an element points outside the page")
 	}
-	return p, nil
+	if at+n <= uint64(len(p.data)) {
+		return p.data[at : at+n], nil
+	}
+	b := make([]byte, n)
+	_, err := p.whole.ReadAt(b, int64(at))
+	return b, err
 }
 
 // element reads the i-th entry. Positions count from the entry itself.
 func (p page) element(i int) (element, error) {
 	at := uint64(pageHeader + i*elementSize)
-	b := p.data[at:]
+	b, err := p.bytes(at, elementSize)
+	if err != nil {
+		return element{}, err
+	}
 	n := binary.NativeEndian
 	var e element
 	var pos, keyLen, valueLen uint64
@@ -322,10 +336,11 @@ func (p page) element(i int) (element, error) {
 		pos, keyLen, valueLen = uint64(n.Uint32(b[4:])), uint64(n.Uint32(b[8:])), uint64(n.Uint32(b[12:]))
 	}
 	start := at + pos
-	if start+keyLen+valueLen > uint64(len(p.data)) {
+	if start+keyLen+valueLen > uint64(p.whole.Size()) {
 		return element{}, fmt.Errorf("element %d points outside its page", i)
 	}
-	e.key = p.data[start : start+keyLen]
-	e.value = p.data[start+keyLen : start+keyLen+valueLen]
-	return e, nil
+	if e.key, err = p.bytes(start, keyLen); err == nil && e.bucket {
+		e.value, err = p.bytes(start+keyLen, valueLen)
+	}
+	return e, err
 }

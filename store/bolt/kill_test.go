@@ -70,9 +70,9 @@ func victim(dir string) error {
 // every message that it acknowledged must be there, whole.
 // BACKSTAMP_KILLS sets how often.
 func TestKill(t *testing.T) {
-	kills := 20
+	kills := 5
 	if testing.Short() {
-		kills = 3
+		kills = 1
 	}
 	if text := os.Getenv("BACKSTAMP_KILLS"); text != "" {
 		n, err := strconv.Atoi(text)

@@ -1,9 +1,11 @@
 package bolt
 
 import (
+	"errors"
 	"time"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"backstamp/mail"
 	"backstamp/store"
@@ -115,5 +117,9 @@ func (t *tx) save(d *delivery) error {
 // view runs f in a read transaction, which should be short.
 func (s *Store) view(f func(*tx) error) (err error) {
 	defer caught(&err)()
-	return s.db.View(func(t *bbolt.Tx) error { return f(newTx(t)) })
+	err = s.db.View(func(t *bbolt.Tx) error { return f(newTx(t)) })
+	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
+		return store.ErrClosed
+	}
+	return err
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.etcd.io/bbolt"
 
 	"backstamp/mail"
@@ -232,5 +234,93 @@ func TestSharedRow(t *testing.T) {
 	d, err := s.Delivery(t.Context(), m.ID, 1)
 	if err != nil || d.Tally.Opens != 6 || d.Tally.MachineOpens != 1 {
 		t.Errorf("tally %+v: %v", d.Tally, err)
+	}
+}
+
+// TestUnreadable damages single rows: listings tell of them and go on, and the
+// queue goes on without them.
+func TestUnreadable(t *testing.T) {
+	s := opened(t, t.TempDir(), Options{Create: true})
+	var ids mail.IDs
+	var ms []*mail.Message
+	for range 3 {
+		m, ds := aMessage(&ids)
+		if err := s.Put(t.Context(), m, ds, nil); err != nil {
+			t.Fatal(err)
+		}
+		ms = append(ms, m)
+	}
+	bad := place{ms[1].ID, 1}
+	err := s.write(t.Context(), 0, func(t *tx) error { return t.put(deliveries, bad.key(), []byte("{")) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	var good, failed int
+	tell := func(err error) {
+		if errors.Is(err, store.ErrCorrupt) {
+			failed++
+		} else if err == nil {
+			good++
+		}
+	}
+	for _, err := range s.Messages(t.Context(), store.Filter{}) {
+		tell(err)
+	}
+	for _, err := range s.Unfinished(t.Context()) {
+		tell(err)
+	}
+	if good != 4 || failed != 2 {
+		t.Errorf("%d rows were read and %d told of, want 4 and 2", good, failed)
+	}
+	ds, err := s.Claim(t.Context(), begin, 9, time.Minute)
+	if err != nil || len(ds) != 2 {
+		t.Errorf("claimed %d of 2: %v", len(ds), err)
+	}
+	if err := s.Healthy(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestMetrics expects the counters to tell what was done.
+func TestMetrics(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	s := opened(t, t.TempDir(), Options{Create: true, Reg: reg, InlineBody: 10})
+	var ids mail.IDs
+	for _, size := range []int{4, 100} {
+		m, ds := aMessage(&ids)
+		if err := s.Put(t.Context(), m, ds, make([]byte, size)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.writer.commit = func(t *bbolt.Tx) error { t.Rollback(); return syscall.ENOSPC }
+	s.SaveProvider(t.Context(), store.ProviderState{Credential: "aa"})
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			name := f.GetName()
+			for _, l := range m.GetLabel() {
+				name += " " + l.GetValue()
+			}
+			got[name] = m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
+		}
+	}
+	for name, want := range map[string]float64{
+		"backstamp_store_commits_total":               2,
+		"backstamp_store_commit_operations":           2,
+		"backstamp_store_commit_seconds":              2,
+		"backstamp_store_failures_total full":         1,
+		"backstamp_store_bodies_bytes_total database": 4,
+		"backstamp_store_bodies_bytes_total file":     100,
+	} {
+		if got[name] != want {
+			t.Errorf("%s is %v, want %v", name, got[name], want)
+		}
+	}
+	if got["backstamp_store_size_bytes"] < 1000 {
+		t.Errorf("size is %v", got["backstamp_store_size_bytes"])
 	}
 }
