@@ -330,3 +330,40 @@ func TestSweep(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestFull fills the store to a limit in the midst of bbolt's own commit: what
+// was taken stays, and with room again it goes on.
+func TestFull(t *testing.T) {
+	dir := t.TempDir()
+	s := opened(t, dir, Options{Create: true})
+	s.db.MaxSize = 20 << 20
+	var ids mail.IDs
+	var taken []mail.ID
+	body := make([]byte, 32<<10)
+	var full error
+	var m *mail.Message
+	var ds []mail.Delivery
+	for full == nil {
+		m, ds = aMessage(&ids)
+		if full = s.Put(t.Context(), m, ds, body); full == nil {
+			taken = append(taken, m.ID)
+		}
+	}
+	if !errors.Is(full, store.ErrFull) || len(taken) == 0 {
+		t.Fatalf("after %d messages: %v", len(taken), full)
+	}
+	if _, err := s.Message(t.Context(), m.ID); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("the message that was refused: %v", err)
+	}
+	s.db.MaxSize = 0
+	if err := s.Put(t.Context(), m, ds, body); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+	s.Close()
+	s = opened(t, dir, Options{})
+	for _, id := range append(taken, m.ID) {
+		if _, err := s.Content(t.Context(), id); err != nil {
+			t.Error(err)
+		}
+	}
+}
