@@ -1,0 +1,324 @@
+package rewrite
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"strings"
+
+	"backstamp/mail"
+)
+
+// A Request is one message to plan.
+type Request struct {
+	ID         mail.ID
+	Content    []byte // the stored original, lines ending in CRLF; never modified
+	MessageID  string // the Message-ID of the copies where Content has none; may be empty
+	Shared     bool   // one copy for all recipients
+	Recipients int
+	Opens      bool
+	Clicks     bool
+	// Off is why the message is not tracked where others decided so; empty:
+	// track.
+	Off string
+	// KeepForeign leaves the attributes in that other services' trackers read.
+	KeepForeign bool
+	Privacy     mail.Privacy // the zero value makes no tokens: nothing is edited
+}
+
+// Plan decides what is tracked. It never fails: what cannot be edited safely
+// is left, and Plan.Reason and the links say why.
+func (r *Rewriter) Plan(req Request) (p *Plan) {
+	untouched := func(reason string) *Plan {
+		_, end, _ := mail.ParseHeader(req.Content)
+		return &Plan{
+			reason: reason, size: len(req.Content), bodyAt: end, id: req.ID, privacy: req.Privacy,
+			shared: req.Shared, recipients: req.Recipients, baseURL: r.base,
+		}
+	}
+	defer func() { // a fault of ours must not stop mail
+		if recover() != nil {
+			p = untouched(ReasonInternal)
+		}
+	}()
+	p = untouched("")
+	p.key = r.linker.Key()
+	b := builder{Rewriter: r, req: req, plan: p}
+	if reason := b.build(); reason != "" {
+		links := p.links
+		p = untouched(reason)
+		p.links = left(links, reason)
+	}
+	return p
+}
+
+// left returns the links of a message that is relayed untouched after all.
+func left(links []mail.Link, reason string) []mail.Link {
+	for _, l := range links {
+		if l.Decision == mail.Tracked {
+			return nil
+		}
+	}
+	return links
+}
+
+// A builder makes one plan.
+type builder struct {
+	*Rewriter
+	req   Request
+	plan  *Plan
+	judge *judge
+	top   *part
+	pages []*part // HTML parts that may be edited, in order
+	why   string  // the first reason why another part may not
+}
+
+// build fills in the plan, or says why nothing is edited.
+func (b *builder) build() (reason string) {
+	switch {
+	case b.req.Off != "":
+		return b.req.Off
+	case b.req.Privacy != mail.Identified && b.req.Privacy != mail.Pseudonymous && b.req.Privacy != mail.Anonymous:
+		return ReasonPrivacy
+	case !b.req.Opens && !b.req.Clicks:
+		return ReasonOff
+	}
+	s := splitter{content: b.req.Content}
+	b.top = s.split(0, len(b.req.Content), 0, "text/plain")
+	if s.limits {
+		return ReasonMIMELimits
+	}
+	if b.isStamped() {
+		return ReasonRewritten
+	}
+	if !b.collect(b.top) {
+		return ReasonHTMLLimits
+	}
+	if len(b.pages) == 0 {
+		return cmp.Or(b.why, ReasonNoHTML)
+	}
+	b.edit()
+	if len(b.plan.regions) == 0 {
+		return ReasonNothing
+	}
+	return b.finish()
+}
+
+// collect finds the HTML parts below p. ok is false beyond a bound.
+func (b *builder) collect(p *part) (ok bool) {
+	for _, child := range p.children {
+		if !b.collect(child) {
+			return false
+		}
+	}
+	reason, ok := b.open(p)
+	switch {
+	case !ok:
+		return false
+	case p.page != nil:
+		b.pages = append(b.pages, p)
+	case b.why == "":
+		b.why = reason
+	}
+	return true
+}
+
+// open takes an HTML part apart, or says why it is not edited; "" for parts
+// that have nothing to edit.
+func (b *builder) open(p *part) (reason string, ok bool) {
+	switch {
+	case p.blocked != "":
+		return p.blocked, true
+	case p.media != "text/html":
+		return "", true
+	case p.attached:
+		return ReasonAttachment, true
+	}
+	codec, known := codecOf(p.encoding)
+	if !known {
+		return ReasonEncodingUnknown, true
+	}
+	text, ok := codec.decode(b.req.Content[p.body:p.end])
+	if !ok {
+		return ReasonEncodingBroken, true
+	}
+	charset, reason := charsetOf(p.params["charset"], text)
+	if reason != "" {
+		return reason, true
+	}
+	masked, ok := mask(text, charset.hz)
+	if !ok {
+		return ReasonCharsetBroken, true
+	}
+	if reason = armour(text); reason != "" {
+		return reason, true
+	}
+	p.codec = codec
+	p.page, ok = scanPage(text, masked, charset)
+	return "", ok
+}
+
+// armour knows PGP within the text (RFC 4880 section 6.2).
+func armour(text []byte) (reason string) {
+	switch {
+	case bytes.Contains(text, []byte("-----BEGIN PGP MESSAGE-----")):
+		return ReasonEncrypted
+	case bytes.Contains(text, []byte("-----BEGIN PGP SIGNED MESSAGE-----")):
+		return ReasonSigned
+	}
+	return ""
+}
+
+// edit decides about every page and adds its regions, when anything is to be
+// tracked at all.
+func (b *builder) edit() {
+	b.judge = newJudge(b.Rewriter, b.req, b.top.header)
+	verdicts := make([][]verdict, len(b.pages))
+	tracked := 0
+	for i, p := range b.pages {
+		verdicts[i] = b.judge.page(p.page, len(b.plan.links)+1)
+		for _, v := range verdicts[i] {
+			b.plan.links = append(b.plan.links, v.link)
+			if v.link.Decision == mail.Tracked {
+				tracked++
+			}
+		}
+	}
+	var pixel *part
+	if b.req.Opens {
+		pixel = b.top.shown()
+	}
+	if tracked == 0 && pixel == nil {
+		return
+	}
+	for i, p := range b.pages {
+		splices := b.splices(p.page, verdicts[i])
+		if p == pixel {
+			splices = append(splices, b.pixel(p.page))
+		}
+		slices.SortStableFunc(splices, func(x, y splice) int { return x.from - y.from })
+		if len(splices) > 0 {
+			b.encode(p, splices)
+		}
+	}
+}
+
+// shown returns the HTML part that a reader sees: of alternatives the last, of
+// other parts the first, such as the root of multipart/related.
+func (p *part) shown() *part {
+	if p.page != nil {
+		if _, ok := p.page.pixelAt(false); ok {
+			return p
+		}
+		return nil
+	}
+	var found *part
+	for _, child := range p.children {
+		if c := child.shown(); c != nil && (found == nil || p.media == "multipart/alternative") {
+			found = c
+		}
+	}
+	return found
+}
+
+// splices returns what changes in a page, in offsets into its text.
+func (b *builder) splices(p *page, verdicts []verdict) []splice {
+	var out []splice
+	for _, v := range verdicts {
+		switch {
+		case v.link.Decision == mail.Tracked:
+			out = append(out, b.click(v))
+		case v.strip.from < v.strip.to && !b.req.KeepForeign:
+			out = append(out, splice{from: v.strip.from, to: v.strip.to})
+		}
+	}
+	for _, o := range p.optOuts {
+		if !o.foreign || !b.req.KeepForeign {
+			out = append(out, splice{from: o.from, to: o.to})
+		}
+	}
+	return out
+}
+
+// click replaces the href of a tracked link. A value without quotes gets them.
+func (b *builder) click(v verdict) splice {
+	before, after := b.base+mail.PathClick, "."+mail.EncodeDestination(v.link.URL)
+	if v.quote == 0 {
+		before, after = `"`+before, after+`"`
+	}
+	return splice{v.value.from, v.value.to, []byte(before), slotLink + v.link.Index - 1, []byte(after)}
+}
+
+// pixel returns the open pixel of a page. Mail readers do not load what is not
+// displayed, and show a border where none is forbidden.
+func (b *builder) pixel(p *page) splice {
+	at, _ := p.pixelAt(b.Rewriter.top)
+	after := mail.PixelSuffix + `" width="1" height="1" alt="" style="border:0">`
+	if at == len(p.text) && bytes.HasSuffix(p.text, []byte("\r\n")) {
+		after += "\r\n"
+	}
+	return splice{at, at, []byte(`<img src="` + b.base + mail.PathOpen), slotOpen, []byte(after)}
+}
+
+// pixelAt returns where the pixel goes: before the last </body>, else before
+// </html>, else to the end. What ends inside a comment, raw text or a tag has
+// no end that one could write to: there it goes to the top, as it does when
+// asked to.
+func (p *page) pixelAt(top bool) (at int, ok bool) {
+	switch {
+	case top || p.unfinished && p.bodyEnd < 0 && p.htmlEnd < 0:
+		at = p.bodyStart
+		if at < 0 {
+			at = p.content
+		}
+		if at >= 0 || p.unfinished {
+			return at, at >= 0
+		}
+		return len(p.text), true
+	case p.bodyEnd >= 0:
+		return p.bodyEnd, true
+	case p.htmlEnd >= 0:
+		return p.htmlEnd, true
+	}
+	return len(p.text), true
+}
+
+// isStamped reports whether the message was rewritten by us before.
+func (b *builder) isStamped() bool {
+	id := b.top.header.Get("Message-ID")
+	for _, f := range b.top.header.All("X-Backstamp") {
+		version, token, _ := strings.Cut(f.Value(), " ")
+		if version != stampVersion {
+			continue
+		}
+		for _, destination := range []string{id, ""} {
+			if _, err := b.linker.Verify(mail.PurposeStamp, token, destination); err == nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+const stampVersion = "1"
+
+// finish makes the stamp, drops stale ones and puts the regions in order.
+func (b *builder) finish() (reason string) {
+	token, err := b.linker.AppendToken(nil, mail.Token{
+		Key: b.plan.key, Privacy: b.req.Privacy, Message: b.req.ID, Purpose: mail.PurposeStamp,
+		Destination: cmp.Or(b.top.header.Get("Message-ID"), b.req.MessageID),
+	})
+	if err != nil {
+		return ReasonInternal
+	}
+	b.plan.stamp = stampVersion + " " + string(token)
+	at := 0
+	for _, f := range b.top.header {
+		if f.Is("X-Backstamp") {
+			b.plan.editHeader(splice{from: at, to: at + len(f.Raw)})
+		}
+		at += len(f.Raw)
+	}
+	b.plan.sort()
+	return ""
+}

@@ -1,0 +1,183 @@
+package rewrite
+
+import (
+	"bytes"
+	"encoding/base64"
+	"sort"
+)
+
+// A codec is a Content-Transfer-Encoding (RFC 2045 section 6).
+type codec byte
+
+const (
+	codecPlain  codec = iota // 7bit, 8bit, binary or nothing
+	codecQuoted              // quoted-printable
+	codecBase64
+)
+
+// codecOf returns the codec of that name.
+func codecOf(name string) (c codec, ok bool) {
+	switch name {
+	case "", "7bit", "8bit", "binary":
+		return codecPlain, true
+	case "quoted-printable":
+		return codecQuoted, true
+	case "base64":
+		return codecBase64, true
+	}
+	return 0, false
+}
+
+// decode undoes the encoding of enc; ok is false where decoders would differ.
+// For codecPlain the result is enc itself.
+func (c codec) decode(enc []byte) (text []byte, ok bool) {
+	switch c {
+	case codecQuoted:
+		text, _, ok := decodeQuoted(enc)
+		return text, ok
+	case codecBase64:
+		return decodeBase64(enc)
+	}
+	return enc, true
+}
+
+// decodeBase64 accepts line ends and blanks between characters and nothing
+// else that is not of the alphabet.
+func decodeBase64(enc []byte) ([]byte, bool) {
+	packed := make([]byte, 0, len(enc))
+	for line := range bytes.FieldsSeq(enc) {
+		packed = append(packed, line...)
+	}
+	n, err := base64.StdEncoding.Decode(packed, packed)
+	return packed[:n], err == nil
+}
+
+// A mark pairs a decoded offset with the encoded one where its line begins.
+type mark struct{ text, enc int }
+
+// decodeQuoted decodes quoted-printable (RFC 2045 section 6.7) and returns
+// where its lines lie. Blanks at the end of a line are no part of the text. An
+// equals sign that escapes nothing makes ok false: readers differ on it.
+func decodeQuoted(enc []byte) (text []byte, lines []mark, ok bool) {
+	text = make([]byte, 0, len(enc))
+	lines = make([]mark, 0, len(enc)/60+1)
+	for at := 0; at < len(enc); {
+		lines = append(lines, mark{len(text), at})
+		line, ending := cutLine(enc[at:])
+		at += len(line) + len(ending)
+		line = bytes.TrimRight(line, " \t")
+		soft := bytes.HasSuffix(line, []byte("="))
+		if soft {
+			line = line[:len(line)-1]
+		}
+		if text, ok = appendUnquoted(text, line); !ok {
+			return nil, nil, false
+		}
+		if !soft {
+			text = append(text, ending...)
+		}
+	}
+	return text, lines, true
+}
+
+// cutLine cuts the first line of b from its line end.
+func cutLine(b []byte) (line, ending []byte) {
+	i := bytes.IndexByte(b, '\n')
+	if i < 0 {
+		return b, nil
+	}
+	if i > 0 && b[i-1] == '\r' {
+		return b[:i-1], b[i-1 : i+1]
+	}
+	return b[:i], b[i : i+1]
+}
+
+func appendUnquoted(text, line []byte) ([]byte, bool) {
+	for {
+		i := bytes.IndexByte(line, '=')
+		if i < 0 {
+			return append(text, line...), true
+		}
+		if len(line) < i+3 {
+			return nil, false
+		}
+		hi, lo := unhex(line[i+1]), unhex(line[i+2])
+		if hi > 15 || lo > 15 {
+			return nil, false
+		}
+		text = append(append(text, line[:i]...), hi<<4|lo)
+		line = line[i+3:]
+	}
+}
+
+// unhex returns the value of a hexadecimal digit, or 255.
+func unhex(c byte) byte {
+	switch {
+	case c >= '0' && c <= '9':
+		return c - '0'
+	case c >= 'A' && c <= 'F':
+		return c - 'A' + 10
+	case c >= 'a' && c <= 'f':
+		return c - 'a' + 10
+	}
+	return 255
+}
+
+// encodedRanges maps the ranges of the splices, which are in order, to the
+// ranges of enc that encode them: from the first byte of the first character
+// to the last of the last one, without the soft breaks and dropped blanks
+// around it. An empty range lies right behind the character before it.
+func encodedRanges(enc []byte, lines []mark, splices []splice) []span {
+	l := locator{enc: enc, lines: lines, line: -1}
+	out := make([]span, len(splices))
+	for i, s := range splices {
+		switch {
+		case s.from < s.to:
+			out[i].from = l.find(s.from).from
+			out[i].to = l.find(s.to - 1).to
+		case s.from > 0:
+			end := l.find(s.from - 1).to
+			out[i] = span{end, end}
+		}
+	}
+	return out
+}
+
+// A locator finds decoded offsets, which must not fall, in quoted-printable.
+type locator struct {
+	enc   []byte
+	lines []mark
+	line  int // index of the current line
+	full  int // encoded offset of its line end
+	blank int // encoded offset of the blanks before that, which are dropped
+	enc0  int // encoded offset of the current character
+	text0 int // and its decoded one
+}
+
+// find returns the range of enc that encodes the decoded byte at offset.
+func (l *locator) find(offset int) span {
+	n := sort.Search(len(l.lines), func(i int) bool { return l.lines[i].text > offset }) - 1
+	if n != l.line {
+		l.line, l.text0, l.enc0 = n, l.lines[n].text, l.lines[n].enc
+		line, _ := cutLine(l.enc[l.enc0:])
+		l.full = l.enc0 + len(line)
+		l.blank = l.enc0 + len(bytes.TrimRight(line, " \t"))
+	}
+	for l.text0 < offset && l.enc0 < l.blank {
+		l.enc0 += unitLen(l.enc[l.enc0])
+		l.text0++
+	}
+	if l.enc0 >= l.blank { // in the line end
+		at := l.full + offset - l.text0
+		return span{at, at + 1}
+	}
+	return span{l.enc0, l.enc0 + unitLen(l.enc[l.enc0])}
+}
+
+// unitLen returns how many bytes encode the character that begins with c.
+func unitLen(c byte) int {
+	if c == '=' {
+		return 3
+	}
+	return 1
+}

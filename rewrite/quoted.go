@@ -1,0 +1,172 @@
+package rewrite
+
+import (
+	"bytes"
+
+	"backstamp/mail"
+)
+
+// quotedMax is the longest line of quoted-printable, without its line end
+// (RFC 2045 section 6.7 rule 5).
+const quotedMax = 76
+
+// A quoter writes quoted-printable. Tokens are never broken, so that they have
+// their slot at one place in all copies.
+type quoter struct {
+	out []byte
+	col int // of the line being written
+}
+
+// soft breaks the line.
+func (q *quoter) soft() {
+	q.out = append(q.out, "=\r\n"...)
+	q.col = 0
+}
+
+// fresh reports whether the next character begins a line.
+func (q *quoter) fresh() bool { return q.col == 0 || q.col+1 >= quotedMax }
+
+// unit appends bytes that must stay on one line.
+func (q *quoter) unit(b ...byte) {
+	if q.col+len(b) >= quotedMax {
+		q.soft()
+	}
+	q.out = append(q.out, b...)
+	q.col += len(b)
+}
+
+// literal appends text without line ends, encoded. No line comes to begin with
+// a dot, which relays have lost, or a hyphen, which could make a boundary.
+func (q *quoter) literal(text []byte) {
+	for _, c := range text {
+		plain := c >= ' ' && c <= '~' && c != '='
+		if q.fresh() && (c == '.' || c == '-') || !plain {
+			q.escaped(c)
+		} else {
+			q.unit(c)
+		}
+	}
+}
+
+func (q *quoter) escaped(c byte) {
+	const hex = "0123456789ABCDEF"
+	q.unit('=', hex[c>>4], hex[c&15])
+}
+
+// splice appends what s puts in, with token in its slot. The first character
+// of a token comes of its version and is a letter.
+func (q *quoter) splice(s splice, token []byte) {
+	q.literal(s.before)
+	if s.slot != slotNone {
+		q.unit(token...)
+	}
+	q.literal(s.after)
+}
+
+// placeholder stands for a token while a plan is made.
+var placeholder = bytes.Repeat([]byte("T"), mail.TokenLen)
+
+// quoteSplices turns splices of the decoded text into splices of enc, with
+// soft breaks in and behind what they insert: every other byte of enc stays.
+func quoteSplices(enc []byte, lines []mark, splices []splice) []splice {
+	out := make([]splice, 0, len(splices))
+	ranges := encodedRanges(enc, lines, splices)
+	col, done := 0, 0
+	for i, s := range splices {
+		from, to := ranges[i].from, ranges[i].to
+		col = column(col, enc[done:from])
+		q := quoter{col: col}
+		if col >= quotedMax && from > done { // no room for a soft break: take the last character along
+			n := lastUnit(enc[done:from])
+			from -= n
+			q.col -= n
+			q.unit(enc[from : from+n]...)
+		}
+		q.literal(s.before)
+		cut := len(q.out)
+		if s.slot != slotNone {
+			q.unit(placeholder...)
+			cut = len(q.out) - len(placeholder)
+		}
+		after := len(q.out)
+		q.literal(s.after)
+		if rest, limit := restOfLine(enc, ranges, i); rest > 0 && q.col+rest > limit {
+			q.soft()
+		}
+		out = append(out, splice{from: from, to: to, before: q.out[:cut:cut], slot: s.slot, after: q.out[after:]})
+		col, done = q.col, to
+	}
+	return out
+}
+
+// column returns the column behind kept, which begins in column col.
+func column(col int, kept []byte) int {
+	if i := bytes.LastIndexByte(kept, '\n'); i >= 0 {
+		return len(kept) - i - 1
+	}
+	return col + len(kept)
+}
+
+// lastUnit returns the length of the encoded character at the end of kept.
+func lastUnit(kept []byte) int {
+	if n := len(kept); n >= 3 && kept[n-3] == '=' {
+		return 3
+	}
+	return 1
+}
+
+// restOfLine returns how many bytes stay behind range i on its line, as far as
+// they matter, and the column that they may reach: one less where another
+// splice follows, which may have to break the line.
+func restOfLine(enc []byte, ranges []span, i int) (rest, limit int) {
+	at := ranges[i].to
+	line, _ := cutLine(enc[at:min(len(enc), at+quotedMax+2)])
+	rest, limit = len(line), quotedMax
+	if i+1 < len(ranges) && ranges[i+1].from-at <= rest {
+		rest, limit = ranges[i+1].from-at, quotedMax-1
+	}
+	return rest, limit
+}
+
+// quoteRegion encodes a plain range with its splices as quoted-printable.
+func quoteRegion(raw []byte, splices []splice, t tokens) ([]byte, error) {
+	q := &quoter{out: make([]byte, 0, len(raw)+len(raw)/8+300*len(splices))}
+	var token []byte
+	at := 0
+	for _, s := range splices {
+		if s.from < at || s.to < s.from || s.to > len(raw) {
+			return nil, errContent
+		}
+		q.text(raw[at:s.from])
+		if s.slot != slotNone {
+			var err error
+			if token, err = t.appendTo(token[:0], s.slot); err != nil {
+				return nil, err
+			}
+		}
+		q.splice(s, token)
+		at = s.to
+	}
+	q.text(raw[at:])
+	return q.out, nil
+}
+
+// text appends lines of text. Blanks that end a line are encoded, and so is a
+// bare CR or LF, which would not survive as it is.
+func (q *quoter) text(text []byte) {
+	for i, c := range text {
+		switch rest := text[i:]; {
+		case bytes.HasPrefix(rest, []byte("\r\n")):
+			q.out = append(q.out, "\r\n"...)
+		case c == '\n' && i > 0 && text[i-1] == '\r':
+			q.col = 0
+		case (c == ' ' || c == '\t') && (len(rest) == 1 || rest[1] == '\r' || rest[1] == '\n'),
+			q.fresh() && c == 'F' && bytes.HasPrefix(rest, []byte("From ")):
+			q.escaped(c)
+		case c == '\t':
+			q.unit(c)
+		default:
+			q.literal(rest[:1])
+		}
+	}
+}
