@@ -123,7 +123,7 @@ func (p *probe) mailSteps() []step {
 			if err := p.message(ctx); err != nil {
 				return err
 			}
-			return p.refused()
+			return p.refused("DATA")
 		}},
 	}
 }
@@ -131,7 +131,7 @@ func (p *probe) mailSteps() []step {
 // command runs the line of the envelope that belongs to stage.
 func (p *probe) command(ctx context.Context, stage string) error {
 	defer p.endWith(ctx)()
-	if err := p.refused(); err != nil { // the address could not be written
+	if err := p.refused(stage); err != nil { // the address could not be written
 		return err
 	}
 	cmds := p.commands()
@@ -143,12 +143,13 @@ func (p *probe) command(ctx context.Context, stage string) error {
 	if err := p.heard(cmd, r); err != nil {
 		return err
 	}
-	return p.refused()
+	return p.refused(stage)
 }
 
-// refused returns why the one recipient was given up, or nil.
-func (p *probe) refused() error {
-	if p.last == nil {
+// refused returns why the one recipient was given up by the end of a stage, or
+// nil.
+func (p *probe) refused(stage string) error {
+	if p.last == nil || stage == "MAIL" && p.last.Stage == "RCPT" {
 		return nil
 	}
 	return p.last

@@ -1,0 +1,99 @@
+package provider
+
+import (
+	"encoding/base64"
+	"strings"
+	"testing"
+
+	"backstamp/internal/mailtest"
+)
+
+func TestLogin(t *testing.T) {
+	prompt := func(text string) mailtest.Action {
+		return mailtest.Reply("334 " + base64.StdEncoding.EncodeToString([]byte(text)))
+	}
+	for _, c := range []struct {
+		name string
+		auth []string // lines of EHLO
+		on   map[mailtest.Stage][]mailtest.Action
+		pass string
+		want string
+		verb string // the AUTH that was sent
+	}{
+		{"PLAIN", []string{"AUTH PLAIN LOGIN"}, nil, "sesam", "taken", "AUTH PLAIN "},
+		{"LOGIN", []string{"AUTH LOGIN"}, nil, "sesam", "taken", "AUTH LOGIN"},
+		{"lower case", []string{"auth login plain"}, nil, "sesam", "taken", "AUTH PLAIN "},
+		{"old form", []string{"AUTH=LOGIN"}, nil, "sesam", "taken", "AUTH LOGIN"},
+		{"both forms", []string{"AUTH=LOGIN CRAM-MD5", "AUTH LOGIN PLAIN"}, nil, "sesam", "taken", "AUTH PLAIN "},
+		{"odd prompts", []string{"AUTH LOGIN"}, map[mailtest.Stage][]mailtest.Action{
+			mailtest.AuthUser: {prompt("User Name\x00")}, mailtest.AuthPass: {prompt("passwd?")}}, "sesam", "taken", "AUTH LOGIN"},
+		{"mute prompts", []string{"AUTH LOGIN"}, map[mailtest.Stage][]mailtest.Action{
+			mailtest.AuthUser: {mailtest.Reply("334")}, mailtest.AuthPass: {mailtest.Reply("334 ")}}, "sesam", "taken", "AUTH LOGIN"},
+		{"plain prompts", []string{"AUTH LOGIN"}, map[mailtest.Stage][]mailtest.Action{
+			mailtest.AuthUser: {mailtest.Reply("334 Username:")}, mailtest.AuthPass: {mailtest.Reply("334 Password:")}}, "sesam", "taken", "AUTH LOGIN"},
+		{"long token", []string{"AUTH PLAIN"}, nil, strings.Repeat("x", 600), "taken", "AUTH PLAIN"},
+		{"wrong", []string{"AUTH PLAIN"}, nil, "wrong", "auth", "AUTH PLAIN "},
+		{"wrong by LOGIN", []string{"AUTH LOGIN"}, nil, "wrong", "auth", "AUTH LOGIN"},
+		{"none offered", []string{"SIZE"}, nil, "sesam", "temporary", ""},
+		{"none in common", []string{"AUTH XOAUTH2 CRAM-MD5"}, nil, "sesam", "auth", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			right := "sesam"
+			if c.name == "long token" {
+				right = c.pass
+			}
+			p := mailtest.Start(t, mailtest.Script{Extensions: c.auth, Username: "joe", Password: right, On: c.on})
+			s := settings(p)
+			s.Username, s.Password = "joe", c.pass
+			expect(t, client(t, s), letterTo("b@y.test"), c.want)
+			if c.verb != "" && p.Heard(c.verb) != 1 || c.verb == "" && p.Heard("AUTH") != 0 {
+				t.Errorf("heard %q", p.Commands())
+			}
+		})
+	}
+}
+
+// A refused login is tried once: more would lock the account.
+func TestLoginTriedOnce(t *testing.T) {
+	p := mailtest.Start(t, mailtest.Script{Username: "joe", Password: "sesam"})
+	s := settings(p)
+	s.Username, s.Password = "joe", "wrong"
+	expect(t, client(t, s), letterTo("b@y.test", "c@y.test"), "auth, auth")
+	if p.Heard("AUTH") != 1 || p.Connections() != 1 {
+		t.Errorf("heard %q", p.Commands())
+	}
+}
+
+// A server that quotes what it refuses does not bring the password into logs
+// and pages.
+func TestPasswordQuotedBack(t *testing.T) {
+	const secret = "s3sam-0ffne-dich"
+	plain := base64.StdEncoding.EncodeToString([]byte("\x00joe\x00" + secret))
+	p := mailtest.Start(t, mailtest.Script{Username: "joe", Password: "x"})
+	p.On(mailtest.Auth, mailtest.Reply("535-5.7.8 no "+plain+"\n535-5.7.8 "+base64.StdEncoding.EncodeToString([]byte(secret))+"\n535 5.7.8 nor "+secret))
+	s := settings(p)
+	s.Username, s.Password = "joe", secret
+	got := client(t, s).Deliver(t.Context(), letterTo("b@y.test"))[0].Reply.String()
+	if want := "535-5.7.8 no ****\n535-5.7.8 ****\n535 5.7.8 nor ****"; got != want {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestHELO(t *testing.T) {
+	p := mailtest.Start(t, mailtest.Script{})
+	p.On(mailtest.EHLO, mailtest.Reply("502 what?"))
+	s := settings(p)
+	expect(t, client(t, s), letterTo("b@y.test"), "taken")
+	if tx := p.Wait(t); tx.Mail != "MAIL FROM:<a@x.test>" || tx.Helo != "relay.test" {
+		t.Errorf("got %+v", tx)
+	}
+}
+
+func TestAddressAsHostname(t *testing.T) {
+	for hostname, want := range map[string]string{"10.0.0.1": "[10.0.0.1]", "fd00::1": "[IPv6:fd00::1]", "": "localhost", "[10.0.0.1]": "[10.0.0.1]"} {
+		s := Settings{Preset: "generic", Host: "h", Hostname: hostname}.withDefaults()
+		if got := s.ehlo(); got != want {
+			t.Errorf("%q: got %q", hostname, got)
+		}
+	}
+}

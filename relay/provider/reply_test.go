@@ -1,0 +1,106 @@
+package provider
+
+import (
+	"strings"
+	"testing"
+
+	"backstamp/mail"
+)
+
+// reply reads a reply of one line.
+func reply(line string) mail.Reply {
+	code := 0
+	for _, b := range line[:3] {
+		code = code*10 + int(b-'0')
+	}
+	return mail.Reply{Code: code, Lines: []string{strings.TrimPrefix(line[3:], " ")}}
+}
+
+func TestClassify(t *testing.T) {
+	for _, c := range []struct{ stage, reply, want string }{
+		{"AUTH", "535 5.7.8 bad credentials", "auth"},
+		{"AUTH", "534 5.7.9 application password", "auth"},
+		{"AUTH", "550 no", "auth"},
+		{"AUTH", "454 4.7.0 temporary authentication failure", "throttling"},
+		{"AUTH", "432 4.7.12 password transition", "temporary"},
+		{"MAIL", "530 5.7.0 Authentication required", "auth"},
+		{"MAIL", "530 5.7.0 Must issue a STARTTLS command first", "account"},
+		{"RCPT", "530 5.7.1 log in first", "auth"},
+		{"MAIL", "550 5.7.1 not your address", "sender"},
+		{"MAIL", "553 bad sender", "sender"},
+		{"MAIL", "552 5.3.4 too large", "content"},
+		{"MAIL", "552 too large", "content"},
+		{"MAIL", "452 4.3.1 no space", "temporary"},
+		{"MAIL", "421 4.7.0 slow down", "throttling"},
+		{"RCPT", "550 5.1.1 unknown", "recipient"},
+		{"RCPT", "550 no such user", "recipient"},
+		{"RCPT", "553 5.1.8 sender refused", "sender"},
+		{"RCPT", "554 5.7.1 <a@y.test>: Relay access denied", "account"},
+		{"RCPT", "550 5.7.1 Relaying denied", "account"},
+		{"RCPT", "550 relay not permitted", "account"},
+		{"RCPT", "550 5.7.1 Unable to relay for a@y.test", "account"},
+		{"RCPT", "553 Relaying disallowed as a@x.test", "recipient"},
+		{"RCPT", "550 relayer unknown", "recipient"},
+		{"RCPT", "452 4.5.3 too many recipients", "throttling"},
+		{"RCPT", "452 too many recipients", "temporary"},
+		{"RCPT", "450 4.2.0 greylisted", "temporary"},
+		{"RCPT", "454 4.7.1 relay access denied", "throttling"},
+		{"DATA", "554 no valid recipients", "content"},
+		{"message", "554 5.7.1 spam", "content"},
+		{"message", "550 5.1.1 unknown", "recipient"},
+		{"message", "451 4.3.0 later", "temporary"},
+		{"message", "421 4.3.2 closing", "throttling"},
+		{"greeting", "554 no service", "temporary"},
+		{"greeting", "421 busy", "throttling"},
+		{"EHLO", "550 bad name", "temporary"},
+		{"STARTTLS", "454 4.7.0 TLS not available", "temporary"},
+		{"MAIL", "354 go ahead", "temporary"},
+	} {
+		if got := classify(c.stage, reply(c.reply)); got != c.want {
+			t.Errorf("%s %s: got %s, want %s", c.stage, c.reply, got, c.want)
+		}
+	}
+}
+
+func TestUpstreamID(t *testing.T) {
+	for line, want := range map[string]string{
+		"250 2.0.0 Ok: queued as 4XyZ1abc":                               "4XyZ1abc",
+		"250 2.0.0 Ok: queued as <4XyZ1abc>.":                            "4XyZ1abc",
+		"250 OK id=1tABcD-000000-2x":                                     "1tABcD-000000-2x",
+		"250 2.0.0 OK  1731000000 d2e1a72fcca58-7247 - gsmtp":            "d2e1a72fcca58-7247",
+		"250 2.0.0 5AB6c7d8 Message accepted for delivery":               "5AB6c7d8",
+		"250 Ok 0100018f2b3c4d5e-1234-000000":                            "0100018f2b3c4d5e-1234-000000",
+		"250 ok 1731000000 qp 1234":                                      "1731000000",
+		"250 Ok: queued as " + strings.Repeat("x", 300):                  "",
+		"250 Great success":                                              "",
+		"250 2.0.0 Ok":                                                   "",
+		"250":                                                            "",
+		"250 2.0.0 queued as \x1b[2Jevil":                                `\x1b[2Jevil`,
+		"250 2.6.0 <m@x.test> [InternalId=123] Queued mail for delivery": "",
+	} {
+		if got := upstreamID(reply(line)); got != want {
+			t.Errorf("%q: got %q, want %q", line, got, want)
+		}
+	}
+}
+
+// Every topic that the code names has its words, and every class has some.
+func TestExplain(t *testing.T) {
+	for topic, w := range words {
+		e := explain(topic, "c")
+		if e.ID != "generic."+topic || e.Class != "c" || e.Title == "" || e.Meaning == "" || len(e.Steps) == 0 {
+			t.Errorf("%s: %+v", topic, e)
+		}
+		for _, text := range append([]string{w.title, w.meaning}, w.steps...) {
+			if strings.TrimSpace(text) != text || text == "" {
+				t.Errorf("%s: %q", topic, text)
+			}
+		}
+	}
+	for _, class := range []string{mail.ClassAuth, mail.ClassQuota, mail.ClassThrottling, mail.ClassTemporary,
+		mail.ClassSender, mail.ClassRecipient, mail.ClassContent, mail.ClassAccount} {
+		if explain(class, class).ID != "generic."+class {
+			t.Errorf("%s has no words", class)
+		}
+	}
+}
