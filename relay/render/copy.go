@@ -1,0 +1,100 @@
+package render
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"io"
+)
+
+// copied is a mail.Copy.
+type copied struct {
+	signatures string
+	head       []byte // the fields, without the empty line
+	body       func(io.Writer) error
+	size       int64
+	eightBit   bool
+	mailFrom   string
+}
+
+// Size returns how many octets WriteTo writes.
+func (c *copied) Size() int64 { return c.size }
+
+// EightBit reports whether one of them is above 0x7f.
+func (c *copied) EightBit() bool { return c.eightBit }
+
+// MailFrom returns the reverse-path, "" for the null one.
+func (c *copied) MailFrom() string { return c.mailFrom }
+
+// WriteTo writes the copy. It fails rather than write another number of octets
+// than Size.
+func (c *copied) WriteTo(w io.Writer) (int64, error) {
+	m, err := c.write(w)
+	if err == nil && m.size != c.size {
+		err = fmt.Errorf("render: wrote %d octets, measured %d", m.size, c.size)
+	}
+	return m.size, err
+}
+
+// finish writes the copy to its signers and measures it.
+func (c *copied) finish(s signers) error {
+	m, err := c.write(s)
+	signatures, closeErr := s.close()
+	if err = cmp.Or(err, closeErr); err != nil {
+		return err
+	}
+	c.signatures = signatures
+	c.size, c.eightBit = m.size+int64(len(signatures)), m.eightBit
+	return nil
+}
+
+// blockSize is how much is written at once.
+const blockSize = 32 << 10
+
+// write writes signatures, fields and body, and a line end where the last line
+// has none.
+func (c *copied) write(w io.Writer) (*meter, error) {
+	m := &meter{w: bufio.NewWriterSize(w, blockSize)}
+	if err := writeAll(m, []byte(c.signatures), c.head); err != nil {
+		return m, err
+	}
+	if err := c.body(m); err != nil {
+		return m, err
+	}
+	if m.last != [2]byte{'\r', '\n'} {
+		if err := writeAll(m, []byte("\r\n")); err != nil {
+			return m, err
+		}
+	}
+	return m, m.w.Flush()
+}
+
+// A meter measures what is written through it.
+type meter struct {
+	w        *bufio.Writer
+	size     int64
+	eightBit bool
+	last     [2]byte
+}
+
+func (m *meter) Write(p []byte) (int, error) {
+	n, err := m.w.Write(p)
+	m.size += int64(n)
+	m.eightBit = m.eightBit || hasEightBit(p[:n])
+	switch {
+	case n == 1:
+		m.last = [2]byte{m.last[1], p[0]}
+	case n > 1:
+		m.last = [2]byte(p[n-2 : n])
+	}
+	return n, err
+}
+
+func hasEightBit(p []byte) bool {
+	for _, c := range p {
+		if c >= 0x80 {
+			return true
+		}
+	}
+	return false
+}
