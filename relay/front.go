@@ -1,0 +1,441 @@
+package relay
+
+import (
+	"bufio"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-smtp"
+
+	"backstamp/mail"
+)
+
+// The bounds of what a client may do without handing in a message.
+const (
+	badMax  = 10   // commands that are none, or out of order
+	idleMax = 1000 // NOOP, RSET, VRFY and EHLO
+)
+
+// A peer is what is known of the client at the other end. The front's
+// goroutine owns it; a session reads it while the front waits for its reply.
+type peer struct {
+	listener   int // its index in the policy
+	addr       netip.AddrPort
+	tls        string // version, "" in the clear
+	esmtp      bool   // it said EHLO
+	tolerated  bool   // its line ends are set right instead of refused
+	quirks     []string
+	transcript transcript
+}
+
+// quirk notes an oddity of the transaction that runs or begins.
+func (p *peer) quirk(names ...string) {
+	for _, name := range names {
+		if !slices.Contains(p.quirks, name) {
+			p.quirks = append(p.quirks, name)
+		}
+	}
+}
+
+// The quirks of clients. The strings are API.
+const (
+	quirkBareLF   = "bare-lf"
+	quirkBareCR   = "bare-cr"
+	quirkNUL      = "nul"
+	quirkNaked    = "path-without-brackets"
+	quirkNoDomain = "address-without-domain"
+)
+
+// A front owns the socket of one connection: TLS, deadlines, command lines,
+// the state of DATA and BDAT, and the transcript. Behind it a go-smtp server
+// and its session judge the commands. Tolerance for odd clients has its place
+// here, before a command is read as what it says.
+type front struct {
+	server *Server
+	policy *Policy // as it was when the client came
+	door   *door
+	peer   *peer
+
+	wire  *wire
+	conn  net.Conn // the wire, or TLS over it
+	r     *bufio.Reader
+	w     *bufio.Writer
+	inner *inner
+	end   time.Time // of the whole session
+
+	greeted  bool
+	mail     bool // a MAIL was taken
+	rcpts    int
+	in       *intake // between the first BDAT and the last
+	last     bool    // nothing but QUIT is taken any more
+	bad      int
+	idle     int
+	failures int // of logins
+}
+
+// errHangUp ends a connection without a further word.
+var errHangUp = errors.New("hang up")
+
+func newFront(s *Server, listener int, conn net.Conn, addr netip.AddrPort) *front {
+	p := s.policy.Load()
+	f := &front{
+		server: s,
+		policy: p,
+		door:   p.doors[listener],
+		peer:   &peer{listener: listener, addr: addr},
+		wire:   &wire{Conn: conn},
+		end:    time.Now().Add(p.limits.Session),
+	}
+	f.peer.tolerated = f.door.tolerates(addr.Addr()) || p.client(addr.Addr()).Legacy
+	f.use(f.wire)
+	return f
+}
+
+// use makes conn what the client is spoken to over. What was read ahead from
+// the one before is dropped: nothing said in the clear counts under TLS (RFC
+// 3207 section 5).
+func (f *front) use(conn net.Conn) {
+	f.conn = conn
+	f.r = bufio.NewReader(conn)
+	f.w = bufio.NewWriter(conn)
+}
+
+// serve runs the connection to its end and closes it.
+func (f *front) serve() {
+	defer f.close()
+	defer func() {
+		if p := recover(); p != nil {
+			f.server.log.Error("panic in a connection", "addr", f.peer.addr.String(), "panic", p, "stack", string(debug.Stack()))
+		}
+	}()
+	err := f.open()
+	for err == nil {
+		err = f.next()
+	}
+	f.farewell(err)
+}
+
+// open brings the connection to its banner.
+func (f *front) open() error {
+	if f.door.TLS == tlsImplicit {
+		if err := f.handshake(); err != nil {
+			return err
+		}
+	}
+	banner, err := f.startInner()
+	if err != nil {
+		return err
+	}
+	f.say(banner)
+	return nil
+}
+
+// startInner puts a fresh session behind the front and returns its banner.
+func (f *front) startInner() (mail.Reply, error) {
+	in, banner, err := newInner(f.server.behind(f), f.peer)
+	f.inner = in
+	return banner, err
+}
+
+// next takes one command. An error ends the connection; an *smtp.SMTPError is
+// said first.
+func (f *front) next() error {
+	line, err := f.readLine()
+	if err == errLineTooLong {
+		return f.misstep(refusal(500, "5.5.2", "line too long"))
+	}
+	if err != nil {
+		return err
+	}
+	cmd, err := parseCommand(line)
+	if err != nil {
+		f.peer.transcript.client("(a line of bytes that no command has)")
+		return f.misstep(err)
+	}
+	return f.command(cmd)
+}
+
+// readLine flushes what was said, unless the client has already sent more, and
+// reads a line: all of it must come within the idle time, and a drain may cut
+// in.
+func (f *front) readLine() (string, error) {
+	f.wire.expect(f.policy.limits.Idle, f.until(f.policy.limits.Idle), true)
+	defer f.wire.expect(f.policy.limits.Read, f.end, false)
+	if f.r.Buffered() == 0 {
+		if err := f.w.Flush(); err != nil {
+			return "", fmt.Errorf("write reply: %w", err)
+		}
+	}
+	if f.wire.drained() {
+		return "", os.ErrDeadlineExceeded
+	}
+	line, bare, err := readLine(f.r)
+	if err == nil && bare {
+		if !f.peer.tolerated {
+			return "", refusal(554, "5.5.2", "command ended in a bare LF")
+		}
+		f.peer.quirk(quirkBareLF)
+	}
+	return line, err
+}
+
+// until is the end of a span that begins now and ends with the session at the
+// latest.
+func (f *front) until(d time.Duration) time.Time {
+	at := time.Now().Add(d)
+	if at.After(f.end) {
+		return f.end
+	}
+	return at
+}
+
+// command carries one command out.
+func (f *front) command(cmd command) error {
+	f.note(cmd)
+	switch {
+	case cmd.web():
+		return refusal(421, "4.7.0", "this is an SMTP server")
+	case f.last && cmd.verb != "QUIT":
+		return refusal(421, "4.7.0", "no further mail after an ambiguous end of data; connect again")
+	case !cmd.known():
+		return f.misstep(refusal(500, "5.5.2", "command not recognised"))
+	case f.outOfOrder(cmd.verb):
+		return f.misstep(refusal(503, "5.5.1", "bad sequence of commands"))
+	}
+	switch cmd.verb {
+	case "STARTTLS":
+		return f.startTLS(cmd)
+	case "AUTH":
+		return f.auth(cmd)
+	case "DATA":
+		return f.data(cmd)
+	case "BDAT":
+		return f.bdat(cmd)
+	case "MAIL", "RCPT":
+		return f.path(cmd)
+	}
+	return f.pass(cmd)
+}
+
+// note writes a command to the transcript. Where it may be a secret that got
+// out of step with AUTH, or starts with one, the text stays out.
+func (f *front) note(cmd command) {
+	if cmd.verb == "MAIL" && !f.mail {
+		f.peer.transcript.begin()
+	}
+	switch {
+	case !cmd.known():
+		f.peer.transcript.client(fmt.Sprintf("(not a command, %d octets)", len(cmd.String())))
+	case cmd.verb == "AUTH":
+		mech, secret, _ := strings.Cut(cmd.arg, " ")
+		if secret != "" {
+			mech += " ***"
+		}
+		f.peer.transcript.client("AUTH " + mech)
+	default:
+		f.peer.transcript.client(cmd.String())
+	}
+}
+
+// outOfOrder reports whether the verb may not come now (RFC 5321 section
+// 4.1.4). BDAT is judged after its chunk was read.
+func (f *front) outOfOrder(verb string) bool {
+	switch verb {
+	case "MAIL":
+		return !f.greeted || f.mail
+	case "RCPT":
+		return !f.mail || f.in != nil
+	case "DATA":
+		return f.rcpts == 0 || f.in != nil
+	case "AUTH":
+		return !f.greeted || f.mail
+	}
+	return false
+}
+
+// path carries out MAIL or RCPT, with its address in canonical spelling.
+func (f *front) path(cmd command) error {
+	keyword := "FROM:"
+	if cmd.verb == "RCPT" {
+		keyword = "TO:"
+	}
+	p, err := parsePath(cmd.arg, keyword, f.policy.defaultDomain)
+	if err == nil && p.address == "" && cmd.verb == "RCPT" {
+		err = refusal(501, "5.1.3", "no address")
+	}
+	if err == nil {
+		err = f.checkSize(p.params)
+	}
+	if err != nil {
+		f.say(replyOf(asReply(err)))
+		return nil
+	}
+	f.peer.quirk(p.quirks...)
+	cmd.arg = strings.TrimRight(keyword+"<"+p.address+"> "+p.params, " ")
+	return f.pass(cmd)
+}
+
+// checkSize refuses what is declared too large, of whatever magnitude; go-smtp
+// reads no more than 32 bits (RFC 1870).
+func (f *front) checkSize(params string) error {
+	for _, p := range strings.Fields(params) {
+		name, digits, _ := strings.Cut(p, "=")
+		if !strings.EqualFold(name, "SIZE") || digits == "" || strings.Trim(digits, "0123456789") != "" {
+			continue
+		}
+		if n, err := strconv.ParseInt(digits, 10, 64); err != nil || n > f.policy.limit(f.peer.addr.Addr()) {
+			return tooLarge()
+		}
+	}
+	return nil
+}
+
+// pass hands a command to the session and its reply to the client.
+func (f *front) pass(cmd command) error {
+	r, err := f.inner.exchange(cmd.String())
+	if err != nil {
+		return err
+	}
+	f.say(r)
+	f.learn(cmd.verb, r)
+	switch {
+	case r.Code == 421 || cmd.verb == "QUIT":
+		return errHangUp
+	case cmd.verb == "MAIL" || cmd.verb == "RCPT" || cmd.verb == "QUIT":
+		return nil
+	}
+	if f.idle++; f.idle > idleMax {
+		return refusal(421, "4.7.0", "too many commands without a message")
+	}
+	return nil
+}
+
+// learn follows what the session agreed to.
+func (f *front) learn(verb string, r mail.Reply) {
+	if !r.Positive() {
+		return
+	}
+	switch verb {
+	case "HELO", "EHLO":
+		f.greeted = true
+		f.peer.esmtp = verb == "EHLO"
+		f.reset()
+	case "RSET":
+		f.reset()
+	case "MAIL":
+		f.mail = true
+	case "RCPT":
+		f.rcpts++
+	}
+}
+
+// reset forgets the transaction, as the session did.
+func (f *front) reset() {
+	f.mail, f.rcpts, f.in, f.peer.quirks = false, 0, nil, nil
+}
+
+// auth carries out AUTH (RFC 4954): whatever the client sends until the end of
+// the exchange is for the session, and for nobody's log.
+func (f *front) auth(cmd command) error {
+	_, initial, _ := strings.Cut(cmd.arg, " ")
+	if !isBase64(initial) {
+		return f.misstep(errBase64())
+	}
+	r, err := f.inner.exchange(cmd.String())
+	for err == nil && r.Code == 334 {
+		f.say(r)
+		r, err = f.respond()
+	}
+	if err != nil {
+		return err
+	}
+	f.say(r)
+	if r.Code != 535 {
+		return nil
+	}
+	f.server.metrics.logins.WithLabelValues("refused").Inc()
+	if f.failures++; f.failures >= f.policy.limits.LoginFailures {
+		return refusal(421, "4.7.0", "too many failed logins")
+	}
+	return nil
+}
+
+// respond reads one response of an AUTH exchange and returns the session's
+// reply to it.
+func (f *front) respond() (mail.Reply, error) {
+	line, err := f.readLine()
+	if err != nil {
+		return mail.Reply{}, err
+	}
+	f.peer.transcript.client("***")
+	if line != "*" && !isBase64(line) {
+		_, err := f.inner.exchange("*")
+		return replyOf(errBase64()), err
+	}
+	return f.inner.exchange(line)
+}
+
+func isBase64(s string) bool {
+	_, err := base64.StdEncoding.DecodeString(s)
+	return err == nil || s == "=" // an initial response of no octets
+}
+
+func errBase64() *smtp.SMTPError { return refusal(501, "5.5.2", "malformed base64") }
+
+// misstep refuses a command that is no part of any transaction; a client that
+// makes many has no business here.
+func (f *front) misstep(err error) error {
+	f.say(replyOf(asReply(err)))
+	if f.bad++; f.bad >= badMax {
+		return refusal(421, "4.7.0", "too many errors")
+	}
+	return nil
+}
+
+// say queues a reply for the client. It is flushed before the next read that
+// has to wait; a write error shows there.
+func (f *front) say(r mail.Reply) {
+	f.peer.transcript.server(r)
+	for i, line := range r.Lines {
+		sep := '-'
+		if i == len(r.Lines)-1 {
+			sep = ' '
+		}
+		fmt.Fprintf(f.w, "%03d%c%s\r\n", r.Code, sep, line)
+	}
+}
+
+// farewell ends the connection with the word that fits its cause.
+func (f *front) farewell(err error) {
+	var last *smtp.SMTPError
+	switch {
+	case errors.Is(err, errHangUp), errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
+	case errors.As(err, &last):
+		f.say(replyOf(last))
+	case f.wire.drained():
+		f.say(replyOf(refusal(421, "4.3.2", "shutting down; try again later")))
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		f.say(replyOf(refusal(421, "4.4.2", "timeout")))
+	default:
+		f.server.log.Debug("connection ended", "addr", f.peer.addr.String(), "err", err)
+	}
+	f.w.Flush()
+}
+
+// close ends the session, then the socket.
+func (f *front) close() {
+	if f.inner != nil {
+		f.inner.close()
+	}
+	f.conn.Close()
+}

@@ -1,0 +1,123 @@
+package relay
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+
+	"github.com/emersion/go-smtp"
+
+	"backstamp/mail"
+)
+
+// An inner is the go-smtp server behind a front, for one connection and for
+// either the clear or the encrypted part of it. The two speak SMTP over a pipe
+// in memory, strictly command and reply in turn: what go-smtp gets is well
+// formed, complete and never late, so that its own deadlines, its line limit
+// and its DATA reader have nothing to do.
+type inner struct {
+	server *smtp.Server
+	conn   net.Conn
+	r      *bufio.Reader
+}
+
+// innerConn is go-smtp's end of the pipe; the session finds its peer there.
+type innerConn struct {
+	net.Conn
+	peer *peer
+}
+
+// RemoteAddr returns the address of the client, which go-smtp logs.
+func (c innerConn) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.peer.addr) }
+
+// newInner starts the server and swallows its banner into the reply returned.
+func newInner(server *smtp.Server, p *peer) (*inner, mail.Reply, error) {
+	ours, theirs := net.Pipe()
+	server.Serve(&single{conn: innerConn{Conn: theirs, peer: p}}) // returns once the connection is taken
+	in := &inner{server: server, conn: ours, r: bufio.NewReader(ours)}
+	banner, err := in.reply()
+	return in, banner, err
+}
+
+// exchange sends one command and returns its reply.
+func (in *inner) exchange(command string) (mail.Reply, error) {
+	if _, err := io.WriteString(in.conn, command+"\r\n"); err != nil {
+		return mail.Reply{}, fmt.Errorf("command to session: %w", err)
+	}
+	return in.reply()
+}
+
+// chunk hands over a piece of content. Its length is known and all of it is at
+// hand, so that a piece is whole or not there (RFC 3030).
+func (in *inner) chunk(p []byte, last bool) (mail.Reply, error) {
+	command := "BDAT " + strconv.Itoa(len(p))
+	if last {
+		command += " LAST"
+	}
+	sent := make(chan error, 1)
+	go func() { // go-smtp may refuse a chunk before it reads it
+		_, err := io.WriteString(in.conn, command+"\r\n")
+		if err == nil {
+			_, err = in.conn.Write(p)
+		}
+		sent <- err
+	}()
+	r, err := in.reply()
+	if err != nil {
+		in.conn.Close()
+		<-sent
+		return r, err
+	}
+	if err := <-sent; err != nil {
+		return r, fmt.Errorf("chunk to session: %w", err)
+	}
+	return r, nil
+}
+
+// reply reads one reply of any number of lines.
+func (in *inner) reply() (mail.Reply, error) {
+	var r mail.Reply
+	for {
+		line, err := in.r.ReadString('\n')
+		if err != nil {
+			return r, fmt.Errorf("reply of session: %w", err)
+		}
+		line = strings.TrimRight(line, "\r\n")
+		if len(line) < 4 {
+			return r, fmt.Errorf("reply of session: malformed line %q", line)
+		}
+		if r.Code, err = strconv.Atoi(line[:3]); err != nil {
+			return r, fmt.Errorf("reply of session: %w", err)
+		}
+		r.Lines = append(r.Lines, line[4:])
+		if line[3] == ' ' {
+			return r, nil
+		}
+	}
+}
+
+// close ends the server; nothing of it runs afterwards but a Put that already
+// has the whole message.
+func (in *inner) close() {
+	in.conn.Close()
+	in.server.Shutdown(context.Background())
+}
+
+// single is a listener that gives one connection.
+type single struct{ conn net.Conn }
+
+func (l *single) Accept() (net.Conn, error) {
+	if l.conn == nil {
+		return nil, io.EOF
+	}
+	c := l.conn
+	l.conn = nil
+	return c, nil
+}
+
+func (l *single) Close() error   { return nil }
+func (l *single) Addr() net.Addr { return &net.TCPAddr{} }

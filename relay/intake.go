@@ -1,0 +1,159 @@
+package relay
+
+// An intake makes well-formed lines of the content that a client sends in DATA
+// or BDAT: CRLF ends each line, and no other CR, LF or NUL is left. It takes
+// the bytes in pieces of any size.
+//
+// Only CRLF "." CRLF ends DATA (RFC 5321 section 4.1.1.4). What looks like an
+// end to others, who might take what follows for commands, is content here.
+//
+// CR CR LF, bare LF, bare CR and NUL are set right and noted as oddities; it
+// is for the caller to refuse them.
+type intake struct {
+	stuffed bool // dots are stuffed and CRLF "." CRLF ends it: DATA
+	out     []byte
+
+	state    lineState
+	crs      int  // CRs that wait for what follows them
+	strained bool // the last line ended in CR CR LF
+	empty    bool // the line in out has nothing yet
+	header   bool // no empty line came yet
+
+	ended    bool // the final dot came
+	bareCR   bool
+	bareLF   bool
+	nul      bool
+	octets   int64 // taken in
+	stranger bool  // the final dot followed CR CR LF, which not all read as a line end
+}
+
+// A lineState says where in a line an intake stands.
+type lineState int
+
+const (
+	inLine lineState = iota
+	atStart
+	afterDot   // a dot stands first in the line and what it means is open
+	afterDotCR // a dot and CR
+)
+
+func newIntake(stuffed bool) *intake {
+	return &intake{stuffed: stuffed, state: atStart, empty: true, header: true}
+}
+
+// take adds p and returns how much of it belongs to the message: less than all
+// of it when the final dot came.
+func (in *intake) take(p []byte) int {
+	for i, c := range p {
+		in.step(c)
+		if in.ended {
+			in.octets += int64(i + 1)
+			return i + 1
+		}
+	}
+	in.octets += int64(len(p))
+	return len(p)
+}
+
+func (in *intake) step(c byte) {
+	switch in.state {
+	case atStart:
+		if c == '.' && in.stuffed {
+			in.state = afterDot
+			return
+		}
+	case afterDot:
+		switch c {
+		case '\r':
+			in.state = afterDotCR
+			return
+		case '\n', 0:
+			in.put('.') // who stuffs dots would have sent two: keep it
+		}
+	case afterDotCR:
+		if c == '\n' {
+			in.ended, in.stranger = true, in.strained
+			return
+		}
+		in.put('.')
+		in.crs = 1
+	}
+	in.state = inLine
+	in.text(c)
+}
+
+// text adds a byte that is no part of the dots' protocol.
+func (in *intake) text(c byte) {
+	switch {
+	case c == '\r':
+		in.crs++
+	case c == '\n' && in.crs == 0:
+		in.bareLF = true
+		in.newline()
+	case c == '\n':
+		in.strained = in.crs > 1
+		in.bareCR = in.bareCR || in.strained
+		in.crs = 0
+		in.newline()
+		in.state = atStart
+	default:
+		in.lone()
+		if c == 0 {
+			in.nul = true
+		} else {
+			in.put(c)
+		}
+	}
+}
+
+// lone settles CRs that no LF followed: a line end in the body, a space in the
+// header, where a line end would make a field of what follows.
+func (in *intake) lone() {
+	for ; in.crs > 0; in.crs-- {
+		in.bareCR = true
+		if in.header {
+			in.put(' ')
+		} else {
+			in.newline()
+		}
+	}
+}
+
+func (in *intake) put(c byte) {
+	in.out = append(in.out, c)
+	in.empty = false
+}
+
+func (in *intake) newline() {
+	in.out = append(in.out, '\r', '\n')
+	if in.empty {
+		in.header = false
+	}
+	in.empty = true
+}
+
+// finish ends the last line where the client did not.
+func (in *intake) finish() {
+	in.lone()
+	if !in.empty {
+		in.newline()
+	}
+}
+
+// odd reports whether something had to be set right.
+func (in *intake) odd() bool { return in.bareCR || in.bareLF || in.nul }
+
+// quirks names what was set right.
+func (in *intake) quirks() []string {
+	var q []string
+	if in.bareLF {
+		q = append(q, quirkBareLF)
+	}
+	if in.bareCR {
+		q = append(q, quirkBareCR)
+	}
+	if in.nul {
+		q = append(q, quirkNUL)
+	}
+	return q
+}

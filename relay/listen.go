@@ -1,0 +1,116 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"time"
+)
+
+// acceptPause is how long a listener rests after it could not take a
+// connection, which is mostly for want of file descriptors.
+const acceptPause = 100 * time.Millisecond
+
+// accept takes connections of one listener until ctx ends.
+func (s *Server) accept(ctx context.Context, listener int, l net.Listener) {
+	for {
+		conn, err := l.Accept()
+		switch {
+		case err == nil:
+			s.take(listener, conn)
+		case ctx.Err() != nil, errors.Is(err, net.ErrClosed):
+			return
+		default:
+			s.log.Error("connection not taken", "listener", l.Addr().String(), "err", err)
+			pause := s.clock.NewTimer(acceptPause)
+			select {
+			case <-pause.C():
+			case <-ctx.Done():
+			}
+			pause.Stop()
+		}
+	}
+}
+
+// take serves a connection in a goroutine of its own, if there is room for it.
+func (s *Server) take(listener int, conn net.Conn) {
+	addr := clientAddr(conn)
+	f := newFront(s, listener, conn, addr)
+	if why := s.enter(f); why != "" {
+		s.metrics.turnedAway.WithLabelValues(why).Inc()
+		f.turnAway()
+		return
+	}
+	go func() {
+		defer s.leave(f)
+		f.serve()
+	}()
+}
+
+// clientAddr is the address of the client, without the form that IPv4 has on
+// an IPv6 socket.
+func clientAddr(conn net.Conn) netip.AddrPort {
+	addr, err := netip.ParseAddrPort(conn.RemoteAddr().String())
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(addr.Addr().Unmap().WithZone(""), addr.Port())
+}
+
+// clientOf is what connections are counted by: an address, or the /64 that an
+// IPv6 client has for itself.
+func clientOf(addr netip.Addr) netip.Prefix {
+	bits := addr.BitLen()
+	if addr.Is6() {
+		bits = 64
+	}
+	p, _ := addr.Prefix(bits)
+	return p
+}
+
+// enter counts a connection in, or says why there is no room for it.
+func (s *Server) enter(f *front) (why string) {
+	limits := f.policy.limits
+	client := clientOf(f.peer.addr.Addr())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return "closed"
+	case len(s.fronts) >= limits.Connections:
+		return "connections"
+	case !f.peer.addr.Addr().IsLoopback() && s.counts[client] >= limits.ConnectionsPerClient:
+		return "client"
+	}
+	s.fronts[f] = struct{}{}
+	s.counts[client]++
+	s.conns.Add(1)
+	s.metrics.connections.Inc()
+	s.metrics.open.Inc()
+	return ""
+}
+
+// leave counts it out.
+func (s *Server) leave(f *front) {
+	client := clientOf(f.peer.addr.Addr())
+	s.mu.Lock()
+	delete(s.fronts, f)
+	if s.counts[client]--; s.counts[client] == 0 {
+		delete(s.counts, client)
+	}
+	s.mu.Unlock()
+	s.metrics.open.Dec()
+	s.conns.Done()
+}
+
+// turnAway closes a connection that there is no room for. The few bytes fit
+// into a new socket's buffer, so that nobody is kept waiting.
+func (f *front) turnAway() {
+	if f.door.TLS != tlsImplicit {
+		f.wire.expect(acceptPause, f.end, false)
+		f.say(replyOf(refusal(421, "4.7.0", "too many connections; try again later")))
+		f.w.Flush()
+	}
+	f.conn.Close()
+}

@@ -1,0 +1,183 @@
+package relay
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/emersion/go-smtp"
+
+	"backstamp/mail"
+)
+
+// behind makes the go-smtp server that stands behind a front: one for the
+// clear part of a connection, another for what comes after STARTTLS. It has no
+// deadlines and no line limit, for the front has them.
+func (s *Server) behind(f *front) *smtp.Server {
+	server := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
+		return &session{server: s, peer: f.peer, policy: f.policy, conn: c}, nil
+	}))
+	server.Domain = f.policy.hostname
+	server.MaxRecipients = f.policy.limits.Recipients
+	server.MaxMessageBytes = f.policy.limit(f.peer.addr.Addr())
+	server.MaxLineLength = 0
+	server.AllowInsecureAuth = true // the session decides
+	server.EnableSMTPUTF8 = true
+	server.ErrorLog = errorLog{s.log}
+	if f.door.TLS == tlsStart && f.peer.tls == "" {
+		server.TLSConfig = f.door.config // so that it offers STARTTLS, which the front carries out
+	}
+	return server
+}
+
+// A session judges the commands of one client, as go-smtp hands them on. Only
+// one of its methods runs at a time.
+type session struct {
+	server  *Server
+	policy  *Policy // as it was when the client came
+	peer    *peer
+	conn    *smtp.Conn
+	account string // by login, "" without
+	user    string
+	tx      *transaction
+}
+
+// A transaction is a message in the making. It keeps the policy with which it
+// began.
+type transaction struct {
+	policy  *Policy
+	account *account
+	from    string // "" is the null reverse-path
+	utf8    bool
+	size    int64 // as declared, 0 if it was not
+	to      []string
+	seen    map[string]bool // recipients, as they are compared
+}
+
+// door returns the listener as the client found it.
+func (s *session) door() *door { return s.policy.doors[s.peer.listener] }
+
+// Reset forgets the transaction.
+func (s *session) Reset() { s.tx = nil }
+
+// Logout ends the session.
+func (s *session) Logout() error { return nil }
+
+// Mail begins a transaction, if the client may hand in mail at all.
+func (s *session) Mail(from string, o *smtp.MailOptions) error {
+	if s.tx != nil {
+		return refusal(503, "5.5.1", "a transaction runs already")
+	}
+	p := s.server.policy.Load()
+	a, err := s.client(p)
+	if err != nil {
+		return err
+	}
+	if o.Size > p.limit(s.peer.addr.Addr()) {
+		return tooLarge()
+	}
+	tx := &transaction{policy: p, account: a, utf8: o.UTF8, size: o.Size, seen: map[string]bool{}}
+	if from != "" {
+		addr, err := tx.address(from)
+		if err != nil {
+			return err
+		}
+		tx.from = addr.String()
+	}
+	s.tx = tx
+	return nil
+}
+
+// client returns the account that hands in mail: by login, else by network.
+func (s *session) client(p *Policy) (*account, error) {
+	addr := s.peer.addr.Addr()
+	d := p.doors[s.peer.listener]
+	if s.account != "" {
+		if a := p.byName(s.account); a != nil {
+			return a, nil
+		}
+		return nil, refusal(530, "5.7.0", "the login is no longer valid")
+	}
+	if a := p.byNetwork(addr); a != nil && d.admits(addr) {
+		return a, nil
+	}
+	if d.Auth == authRequired || d.Auth == authOptional && p.hasLogins() {
+		return nil, refusal(530, "5.7.0", "login needed")
+	}
+	return nil, refusal(550, "5.7.1", fmt.Sprintf("%v is no client of this relay", addr))
+}
+
+// Rcpt adds a recipient; one that is there already is delivered to once.
+func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
+	if s.tx == nil {
+		return refusal(503, "5.5.1", "no transaction runs")
+	}
+	addr, err := s.tx.address(to)
+	if err != nil {
+		return err
+	}
+	key := addr.Local + "@" + strings.ToLower(addr.Domain)
+	if s.tx.seen[key] {
+		return nil
+	}
+	if len(s.tx.to) >= s.tx.policy.limits.Recipients {
+		return refusal(452, "4.5.3", "too many recipients; send to the others in another message")
+	}
+	s.tx.seen[key] = true
+	s.tx.to = append(s.tx.to, addr.String())
+	return nil
+}
+
+// address checks what go-smtp made of a path: it took the quotes off the local
+// part, which String puts back. The front has checked the domain, so that the
+// last @ is the one between the two.
+func (tx *transaction) address(s string) (mail.Address, error) {
+	i := strings.LastIndexByte(s, '@')
+	if i < 0 {
+		return mail.Address{}, refusal(501, "5.1.3", "address without a domain")
+	}
+	a := mail.Address{Local: s[:i], Domain: s[i+1:]}
+	if err := a.Check(); err != nil {
+		return mail.Address{}, refusal(501, "5.1.3", err.Error())
+	}
+	if !a.ASCII() && !tx.utf8 {
+		return mail.Address{}, refusal(553, "5.6.7", "address beyond ASCII needs SMTPUTF8")
+	}
+	return a, nil
+}
+
+// Data takes the content and answers for it: nil never, so that the reply
+// always has its own text.
+func (s *session) Data(r io.Reader) error {
+	if s.tx == nil {
+		return refusal(503, "5.5.1", "no transaction runs")
+	}
+	content, err := s.read(r)
+	if err != nil {
+		return s.reject(err)
+	}
+	id, err := s.accept(s.server.running, content)
+	if err != nil {
+		return s.reject(err)
+	}
+	s.server.metrics.messages.WithLabelValues("accepted").Inc()
+	return refusal(250, "2.0.0", "queued as "+id.String())
+}
+
+// readAhead is the most room that is made for a declared size, in octets,
+// before any of it came.
+const readAhead = 1 << 20
+
+// read reads all of the content. An error means that it is not whole.
+func (s *session) read(r io.Reader) ([]byte, error) {
+	var b bytes.Buffer
+	b.Grow(int(min(s.tx.size, readAhead)) + bytes.MinRead)
+	if _, err := b.ReadFrom(r); err != nil {
+		return nil, fmt.Errorf("read content: %w", err)
+	}
+	if int64(b.Len()) > s.tx.policy.limit(s.peer.addr.Addr()) {
+		return nil, tooLarge()
+	}
+	return b.Bytes(), nil
+}
