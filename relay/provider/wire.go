@@ -138,7 +138,7 @@ func firstLine(p []byte) []byte {
 func (d *dotWriter) line(p []byte) {
 	if d.cr && p[0] != '\n' {
 		d.put("\n") // a bare CR stood there
-		d.begun = false
+		d.begun, d.cr = false, false
 	}
 	if !d.begun && p[0] == '.' {
 		d.put(".")

@@ -124,6 +124,7 @@ func TestDotWriter(t *testing.T) {
 		"a\r.\r\n":         "a\r\n..\r\n.\r\n",
 		"a\n.\r\n":         "a\r\n..\r\n.\r\n",
 		"a\r\r\n":          "a\r\n\r\n.\r\n",
+		"a\rb\n":           "a\r\nb\r\n.\r\n",
 		"a\r":              "a\r\n.\r\n",
 		"\r\n\r\n":         "\r\n\r\n.\r\n",
 		"\n":               "\r\n.\r\n",
@@ -142,6 +143,7 @@ func TestDotWriter(t *testing.T) {
 func FuzzDots(f *testing.F) {
 	f.Add("a\r\n.\r\nb", uint8(3))
 	f.Add("a\r.\r\n\n.\n\r", uint8(1))
+	f.Add("0\r0\n", uint8(0))
 	f.Fuzz(func(t *testing.T, in string, size uint8) {
 		var pieces []string
 		for p := range slices.Chunk([]byte(in), int(size)+1) {
