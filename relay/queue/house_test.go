@@ -37,8 +37,8 @@ func inHouse(t *testing.T, s Settings, f func(t *testing.T, h *house)) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &house{t: t, store: newMemStore(), begin: time.Now()}
 		h.open(s)
+		defer h.close()
 		f(t, h)
-		h.close()
 	})
 }
 

@@ -48,8 +48,8 @@ type lane struct {
 	probing bool      // it runs
 
 	backlog backlog
-	more    bool // the store has something due for it
-	aside   int  // deliveries that found the backlog full since it last had room
+	more    map[string]bool // its providers for which the store has something due
+	aside   int             // deliveries that found the backlog full since it last had room
 }
 
 // blocked reports whether the lane is parked or held.

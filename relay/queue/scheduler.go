@@ -23,9 +23,9 @@ const (
 	unreadableWait = time.Minute
 
 	// lease is how long the store keeps a claimed delivery from being claimed
-	// by others. Within this process the busy map does, however long a try
-	// takes.
-	lease = time.Hour
+	// again: longer than any try, and its recording, takes. Should it end all
+	// the same, the busy map stands for it within this process.
+	lease = 24 * time.Hour
 
 	// grace is what is left for recording outcomes after the drain, and once
 	// more for workers to end.
@@ -206,18 +206,20 @@ func (s *scheduler) claim() {
 		}
 		s.due, s.dueAt = false, time.Time{}
 		for _, l := range s.lanes {
-			l.more = false
+			clear(l.more)
 		}
 		s.note(next)
 	}
 }
 
 // wanting reports whether the store may have something that somebody needs
-// now. A lane that is busy with its backlog needs nothing.
+// now. A provider that is busy with its backlog needs nothing.
 func (s *scheduler) wanting() bool {
 	for _, l := range s.lanes {
-		if l.more && l.backlog.size < backlogLow {
-			return true
+		for provider := range l.more {
+			if len(l.backlog.jobs[provider]) < backlogLow {
+				return true
+			}
 		}
 	}
 	return s.due
@@ -324,7 +326,7 @@ func (s *scheduler) dispatch() {
 		if l.backlog.size < s.settings.Backlog/2 {
 			l.aside = 0
 		}
-		s.gate.mark(l.credential, l.blocked(), l.backlog.size > 0 || l.more || s.due)
+		s.gate.mark(l.credential, l.blocked(), l.backlog.size > 0 || len(l.more) > 0 || s.due)
 	}
 	s.metrics.backlog.Set(float64(total))
 }
@@ -398,7 +400,7 @@ func (s *scheduler) accepted(jobs []*job, provider string, rest bool) {
 		return
 	}
 	if l := s.laneOf(provider); l != nil && !l.blocked() {
-		l.more = true
+		l.more[provider] = true
 	} else {
 		s.due = true
 	}

@@ -31,7 +31,10 @@ func (s *scheduler) restore() error {
 func (s *scheduler) lane(credential string) *lane {
 	l := s.lanes[credential]
 	if l == nil {
-		l = &lane{credential: credential, state: store.ProviderState{Credential: credential, State: store.StateOK}}
+		l = &lane{
+			credential: credential, more: map[string]bool{},
+			state: store.ProviderState{Credential: credential, State: store.StateOK},
+		}
 		s.lanes[credential] = l
 		s.ring = append(s.ring, l)
 		s.changed = true

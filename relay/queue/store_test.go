@@ -25,7 +25,7 @@ type memStore struct {
 	leases   map[key]time.Time
 	states   map[string]store.ProviderState
 	events   []mail.Event
-	reads    int                            // of content
+	reads    int                               // of content
 	fail     func(op string, id mail.ID) error // asked before each operation
 }
 

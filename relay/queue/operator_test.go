@@ -1,0 +1,152 @@
+package queue
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"backstamp/mail"
+)
+
+func TestRetry(t *testing.T) {
+	inHouse(t, Settings{}, func(t *testing.T, h *house) {
+		p := answering(later, later, says(550, mail.ClassAccount, "5.7.1 blocked"), ok)
+		h.routes(map[string]Provider{main: p})
+		if n, err := h.queue.Retry(t.Context()); n != 0 || err != nil {
+			t.Errorf("Retry of nothing = %d, %v", n, err)
+		}
+		a, b, c := h.put(h.message(main, "a@x.test")), h.put(h.message(main, "b@x.test")), h.put(h.message(main, "c@x.test"))
+		h.want(c, 1, "held account")
+		if n, err := h.queue.Retry(t.Context(), a); n != 1 || err != nil {
+			t.Errorf("Retry = %d, %v", n, err)
+		}
+		synctest.Wait()
+		h.want(a, 1, "sent")
+		h.want(b, 1, "deferred")
+		if n, err := h.queue.Retry(t.Context()); n != 2 || err != nil {
+			t.Errorf("Retry of all = %d, %v", n, err)
+		}
+		synctest.Wait()
+		h.want(b, 1, "sent")
+		h.want(c, 1, "sent")
+		if n, err := h.queue.Retry(t.Context(), a); n != 0 || err != nil {
+			t.Errorf("Retry of what was sent = %d, %v", n, err)
+		}
+		if _, err := h.queue.Retry(t.Context(), mail.ID{1}); !errors.Is(err, mail.ErrNotFound) {
+			t.Errorf("Retry of an unknown message: %v", err)
+		}
+	})
+}
+
+func TestDrop(t *testing.T) {
+	inHouse(t, Settings{}, func(t *testing.T, h *house) {
+		p := answering(later)
+		h.routes(map[string]Provider{main: p})
+		id := h.put(h.message(main, "a@x.test", "b@x.test"))
+		if n, err := h.queue.Drop(t.Context(), id); n != 2 || err != nil {
+			t.Errorf("Drop = %d, %v", n, err)
+		}
+		d := h.want(id, 1, "failed")
+		if e := h.lastEvent(id, 2); d.Reply != "451 4.3.0 later" || !strings.Contains(e.Text, "by the operator") || e.Kind != mail.KindFailed {
+			t.Errorf("dropped: %+v, %+v", d, e)
+		}
+		if n, err := h.queue.Drop(t.Context(), id); n != 0 || err != nil {
+			t.Errorf("Drop again = %d, %v", n, err)
+		}
+		if n, err := h.queue.Hold(t.Context(), id); n != 0 || err != nil {
+			t.Errorf("Hold of what is finished = %d, %v", n, err)
+		}
+		wait(time.Hour)
+		if p.count() != 1 {
+			t.Errorf("%d tries", p.count())
+		}
+	})
+}
+
+func TestMove(t *testing.T) {
+	inHouse(t, Settings{}, func(t *testing.T, h *house) {
+		p, spare := answering(refused), answering(ok)
+		h.routes(map[string]Provider{main: p, "shop/spare": spare})
+		a, b := h.put(h.message(main, "a@x.test")), h.put(h.message(main, "b@x.test"))
+		if _, err := h.queue.Move(t.Context(), "shop/none", a); !errors.Is(err, ErrNoProvider) {
+			t.Errorf("Move to nowhere: %v", err)
+		}
+		if n, err := h.queue.Move(t.Context(), "shop/spare", a, b); n != 2 || err != nil {
+			t.Errorf("Move = %d, %v", n, err)
+		}
+		synctest.Wait()
+		for _, id := range []mail.ID{a, b} {
+			if d := h.want(id, 1, "sent"); d.Provider != "shop/spare" {
+				t.Errorf("sent through %s", d.Provider)
+			}
+		}
+		for _, c := range spare.all() {
+			if c.copy != "0 shop/spare" {
+				t.Errorf("copy %q", c.copy)
+			}
+		}
+	})
+}
+
+// What a person says about a delivery that is being tried counts once the try
+// has ended.
+func TestChangesWaitForTheTry(t *testing.T) {
+	for _, c := range []struct {
+		answer mail.Attempt
+		do     func(t *testing.T, h *house, id mail.ID) (int, error)
+		want   string
+	}{
+		{later, func(t *testing.T, h *house, id mail.ID) (int, error) { return h.queue.Hold(t.Context(), id) }, "held operator"},
+		{later, func(t *testing.T, h *house, id mail.ID) (int, error) { return h.queue.Drop(t.Context(), id) }, "failed"},
+		{ok, func(t *testing.T, h *house, id mail.ID) (int, error) { return h.queue.Hold(t.Context(), id) }, "sent"},
+		{ok, func(t *testing.T, h *house, id mail.ID) (int, error) { return h.queue.Drop(t.Context(), id) }, "sent"},
+		{later, func(t *testing.T, h *house, id mail.ID) (int, error) {
+			h.queue.Hold(t.Context(), id)
+			return h.queue.Move(t.Context(), "shop/spare", id)
+		}, "sent"},
+	} {
+		inHouse(t, Settings{}, func(t *testing.T, h *house) {
+			p := takes(10*time.Second, c.answer)
+			h.routes(map[string]Provider{main: p, "shop/spare": answering(ok)})
+			id := h.put(h.message(main, "a@x.test"))
+			wait(time.Second)
+			if n, err := c.do(t, h, id); n != 1 || err != nil {
+				t.Errorf("%d, %v", n, err)
+			}
+			h.want(id, 1, "queued")
+			wait(10 * time.Second)
+			h.want(id, 1, c.want)
+			wait(time.Hour)
+			h.want(id, 1, c.want)
+			if p.count() != 1 {
+				t.Errorf("%d tries", p.count())
+			}
+		})
+	}
+}
+
+// A delivery that waits for a connection can be held and does not go out.
+func TestHoldInTheBacklog(t *testing.T) {
+	inHouse(t, Settings{}, func(t *testing.T, h *house) {
+		p := takes(10*time.Second, ok)
+		h.queue.SetRoutes(one(1, map[string]Provider{main: p}))
+		synctest.Wait()
+		h.put(h.message(main, "a@x.test"))
+		id := h.put(h.message(main, "b@x.test"))
+		if n, err := h.queue.Hold(t.Context(), id); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		wait(time.Minute)
+		h.want(id, 1, "held operator")
+		if p.count() != 1 {
+			t.Errorf("%d tries", p.count())
+		}
+		if n, err := h.queue.Retry(t.Context(), id); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		wait(10 * time.Second)
+		h.want(id, 1, "sent")
+	})
+}
