@@ -51,9 +51,6 @@ type provider struct {
 // Name returns the name of the account.
 func (a *Account) Name() string { return a.name }
 
-// Mode returns what happens to a From that no provider allows.
-func (a *Account) Mode() Mode { return a.mode }
-
 // Warnings returns what is odd about the settings, yet no error: each is a
 // *mail.SettingError.
 func (a *Account) Warnings() []error { return slices.Clone(a.warnings) }
@@ -81,12 +78,9 @@ func (a *Account) Identity(provider string) (string, bool) {
 // leave through them.
 func (a *Account) Chain(name, address string) []string {
 	var names []string
-	next := []*provider{a.provider(name)}
-	for len(next) > 0 {
-		before := next[0]
-		next = next[1:]
+	for next := []*provider{a.provider(name)}; len(next) > 0 && next[0] != nil; next = next[1:] {
 		for _, p := range a.providers {
-			if before == nil || p.after != before {
+			if p.after != next[0] {
 				continue
 			}
 			next = append(next, p)
@@ -99,14 +93,14 @@ func (a *Account) Chain(name, address string) []string {
 }
 
 // Align judges a message anew for a provider other than the one it was
-// accepted for. The Rule of the result is empty: where From came from does not
-// change.
-func (a *Account) Align(provider, from, mailFrom string) mail.Alignment {
+// accepted for; ok is false where the account has none of that name. The Rule
+// of the result is empty: where From came from does not change.
+func (a *Account) Align(provider, from, mailFrom string) (al mail.Alignment, ok bool) {
 	p := a.provider(provider)
 	if p == nil {
-		return mail.Alignment{From: from, Action: mail.ActionNone}
+		return mail.Alignment{}, false
 	}
-	return a.judge(p, from, mailFrom)
+	return a.judge(p, from, mailFrom), true
 }
 
 func (a *Account) provider(name string) *provider {

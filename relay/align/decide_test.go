@@ -229,9 +229,15 @@ func TestAlign(t *testing.T) {
 		{"shop/main", "shop@example.com", "www@web1", "envelope shop@example.com"},
 		{"shop/spare", "other@example.com", "other@example.com", "none other@example.com"},
 		{"shop/main", "other@example.com", "other@example.com", "rewritten shop@example.com"},
-		{"shop/gone", "other@example.com", "other@example.com", "none "},
+		{"shop/gone", "other@example.com", "other@example.com", ""},
 	} {
-		al := a.Align(tt.provider, tt.from, tt.mailFrom)
+		al, ok := a.Align(tt.provider, tt.from, tt.mailFrom)
+		if ok != (tt.want != "") {
+			t.Errorf("%s: found %v", tt.provider, ok)
+		}
+		if !ok {
+			continue
+		}
 		if got := al.Action + " " + al.Identity; got != tt.want {
 			t.Errorf("%s %s: got %s, want %s", tt.provider, tt.from, got, tt.want)
 		}

@@ -25,7 +25,8 @@ type Settings struct {
 // An Aligner judges anew a message that leaves through another provider than
 // the one it was accepted for. An align.Account is one.
 type Aligner interface {
-	Align(provider, from, mailFrom string) mail.Alignment
+	// Align is false where the account has no such provider.
+	Align(provider, from, mailFrom string) (mail.Alignment, bool)
 }
 
 // A Provider is what the copies for one provider must or may not have.
@@ -93,7 +94,9 @@ func (r *Renderer) Render(m *mail.Message, content []byte, recipient int, provid
 // at acceptance, unless it has moved since.
 func (r *Renderer) alignment(m *mail.Message, provider string) mail.Alignment {
 	if a, ok := r.settings.Accounts[m.Account]; ok && provider != m.Provider {
-		return a.Align(provider, m.Detail.Alignment.From, m.MailFrom)
+		if al, ok := a.Align(provider, m.Detail.Alignment.From, m.MailFrom); ok {
+			return al
+		}
 	}
 	return m.Detail.Alignment
 }

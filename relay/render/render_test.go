@@ -2,6 +2,8 @@ package render
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -122,11 +124,14 @@ func TestRender(t *testing.T) {
 // moves is an account that rewrites From at shop/spare alone.
 type moves struct{}
 
-func (moves) Align(provider, from, mailFrom string) mail.Alignment {
-	if provider == "shop/spare" {
-		return mail.Alignment{From: from, Identity: "spare@example.net", Action: mail.ActionRewritten}
+func (moves) Align(provider, from, mailFrom string) (mail.Alignment, bool) {
+	switch provider {
+	case "shop/spare":
+		return mail.Alignment{From: from, Identity: "spare@example.net", Action: mail.ActionRewritten}, true
+	case "shop/own":
+		return mail.Alignment{From: from, Action: mail.ActionNone}, true
 	}
-	return mail.Alignment{From: from, Action: mail.ActionNone}
+	return mail.Alignment{}, false
 }
 
 func TestMailFrom(t *testing.T) {
@@ -146,6 +151,7 @@ func TestMailFrom(t *testing.T) {
 		{"null rewritten", mail.ActionRewritten, "", "shop/main", "", "shop@example.org"},
 		{"null replaced", mail.ActionEnvelope, "", "shop/ses", "kim@example.com", "kim@example.com"},
 		{"moved and rewritten", mail.ActionNone, "kim@example.com", "shop/spare", "spare@example.net", "spare@example.net"},
+		{"moved, nobody knows where", mail.ActionEnvelope, "www@web1.local", "shop/gone", "kim@example.com", "kim@example.com"},
 		{"moved back to what it may", mail.ActionRewritten, "kim@example.com", "shop/own", "kim@example.com", "kim@example.com"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -303,6 +309,35 @@ func TestMemory(t *testing.T) {
 	}
 }
 
+// TestWriteFails: what cannot be written whole is an error, for whoever sends
+// it must not end it with a dot.
+func TestWriteFails(t *testing.T) {
+	content := "From: kim@example.com\r\n\r\n" + strings.Repeat("x", 100_000)
+	c, text := written(t, New(Settings{}, nil), message("Received: x"), content, "shop/main")
+	for _, n := range []int{0, 10, blockSize, len(text) - 1} {
+		if _, err := c.WriteTo(&narrow{n}); !errors.Is(err, io.ErrShortWrite) {
+			t.Errorf("after %d octets: %v", n, err)
+		}
+	}
+	shrunk := *c.(*copied)
+	shrunk.body = func(w io.Writer) error { return nil }
+	if _, err := shrunk.WriteTo(discard{}); err == nil {
+		t.Error("a copy of another size is no error")
+	}
+}
+
+// narrow is a writer that takes n octets.
+type narrow struct{ n int }
+
+func (w *narrow) Write(p []byte) (int, error) {
+	n := min(w.n, len(p))
+	w.n -= n
+	if n < len(p) {
+		return n, io.ErrShortWrite
+	}
+	return n, nil
+}
+
 // discard is a writer that implements nothing else.
 type discard struct{}
 
@@ -334,3 +369,5 @@ X-Track: off
 	verify(t, "golden", text, 2)
 	mailtest.Golden(t, "testdata/rewritten.golden", []byte(maskSignatures(text)))
 }
+
+func TestMain(m *testing.M) { mailtest.Main(m) }
