@@ -19,7 +19,8 @@ import (
 // opening it, owns it.
 type conn struct {
 	set   *Settings // with defaults
-	trace func(line string)
+	book  *addressBook
+	trace func(line string) // nil: nobody listens
 
 	addrs []netip.Addr // what the host's name stands for
 	tcp   net.Conn
@@ -53,8 +54,8 @@ func steps() []step {
 }
 
 // open makes a connection that can carry mail.
-func open(ctx context.Context, set *Settings) (*conn, error) {
-	c := &conn{set: set}
+func open(ctx context.Context, set *Settings, book *addressBook) (*conn, error) {
+	c := &conn{set: set, book: book}
 	for _, s := range steps() {
 		if err := s.do(c, ctx); err != nil {
 			c.close()
@@ -67,7 +68,7 @@ func open(ctx context.Context, set *Settings) (*conn, error) {
 func (c *conn) resolve(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.set.Timeouts.Connect)
 	defer cancel()
-	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", c.set.Host)
+	addrs, err := c.book.find(ctx, c.set.Host)
 	if err != nil {
 		e := broken("DNS", err)
 		e.why = explain("name", e.Class)

@@ -111,13 +111,13 @@ func (x *exchange) prepare() error {
 
 // path returns an address as it may stand between < and >, never as it came.
 func (x *exchange) path(addr, class string) (string, *Error) {
-	stage := "RCPT"
+	stage, code := "RCPT", "5.1.3"
 	if class == mail.ClassSender {
-		stage = "MAIL"
+		stage, code = "MAIL", "5.1.7"
 	}
 	a, err := mail.ParseAddress(addr)
 	if err != nil {
-		return "", failure(stage, "address", class, fmt.Errorf("5.1.3 %w", err))
+		return "", failure(stage, "address", class, fmt.Errorf("%s %w", code, err))
 	}
 	a = asciiDomain(a)
 	if !a.ASCII() {

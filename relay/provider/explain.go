@@ -1,6 +1,10 @@
 package provider
 
-import "backstamp/mail"
+import (
+	"slices"
+
+	"backstamp/mail"
+)
 
 // explain returns the words for a topic: a reply class, or a way in which
 // things go wrong without a reply.
@@ -9,7 +13,7 @@ func explain(topic, class string) *mail.Explain {
 	if !ok {
 		topic, w = "temporary", words["temporary"]
 	}
-	return &mail.Explain{ID: "generic." + topic, Class: class, Title: w.title, Meaning: w.meaning, Steps: w.steps}
+	return &mail.Explain{ID: "generic." + topic, Class: class, Title: w.title, Meaning: w.meaning, Steps: slices.Clone(w.steps)}
 }
 
 type wording struct {

@@ -39,7 +39,7 @@ func Test(ctx context.Context, s Settings, m TestMail, report func(Step)) error 
 	}
 	s = s.withDefaults()
 	p := &probe{report: report, clock: clock.System{}}
-	c := &conn{set: &s, trace: func(line string) { p.step.Transcript = append(p.step.Transcript, line) }}
+	c := &conn{set: &s, book: newAddressBook(), trace: func(line string) { p.step.Transcript = append(p.step.Transcript, line) }}
 	defer c.close()
 	p.exchange = newExchange(c, mail.Transaction{Recipients: []string{m.To}, Copy: newLetter(m, s.Hostname, p.clock.Now())})
 	p.exchange.clock, p.observe = p.clock, func(float64) {}

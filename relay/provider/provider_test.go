@@ -3,9 +3,12 @@ package provider
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
+	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -207,6 +210,8 @@ func whole(t *testing.T, p *mailtest.Peer, taken int, sent bool) {
 
 func TestNoPasswordInTheClear(t *testing.T) {
 	ca := mailtest.NewCA(t)
+	old := ca.Valid()
+	old.MinVersion, old.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
 	for _, c := range []struct {
 		name   string
 		script mailtest.Script
@@ -216,6 +221,7 @@ func TestNoPasswordInTheClear(t *testing.T) {
 		{"expired", mailtest.Script{TLS: ca.Expired()}, nil, "certificate"},
 		{"wrong host", mailtest.Script{TLS: ca.WrongHost()}, nil, "certificate"},
 		{"self-signed", mailtest.Script{TLS: mailtest.SelfSigned(t)}, nil, "certificate"},
+		{"old TLS", mailtest.Script{TLS: old}, nil, "unreachable"},
 		{"STARTTLS stripped", mailtest.Script{TLS: ca.Valid(), Extensions: []string{"PIPELINING", "AUTH PLAIN"}}, nil, "no-starttls"},
 		{"injected reply", mailtest.Script{TLS: ca.Valid()}, mailtest.Reply("220 go\n250-peer\n250 AUTH PLAIN"), "unreachable"},
 		{"STARTTLS refused", mailtest.Script{TLS: ca.Valid()}, mailtest.Reply("502 no"), "turned-away"},
@@ -253,9 +259,12 @@ func TestTLS(t *testing.T) {
 			p := mailtest.Start(t, mailtest.Script{TLS: ca.Valid(), Implicit: mode == "implicit", Username: "joe", Password: "sesam"})
 			s := settings(p)
 			s.TLS, s.RootCAs, s.Username, s.Password = mode, ca.Pool(), "joe", "sesam"
-			expect(t, client(t, s), letterTo("b@y.test"), "taken")
-			if tx := p.Wait(t); !tx.TLS || tx.User != "joe" || tx.Helo != "relay.test" {
-				t.Errorf("got %+v", tx)
+			c := client(t, s)
+			for range 3 { // the idle listener must leave TLS as it was
+				expect(t, c, letterTo("b@y.test"), "taken")
+				if tx := p.Wait(t); !tx.TLS || tx.User != "joe" || tx.Helo != "relay.test" || tx.Connection != 1 {
+					t.Errorf("got %+v", tx)
+				}
 			}
 		})
 	}
@@ -270,6 +279,34 @@ func TestNobodyThere(t *testing.T) {
 	a := client(t, s).Deliver(t.Context(), letterTo("b@y.test"))[0]
 	if told([]mail.Attempt{a}) != "temporary unreachable" || a.Explain.ID != "generic.name" {
 		t.Errorf("got %+v", a)
+	}
+}
+
+// Name servers that do not answer are no reason to stop; a name that is gone is.
+func TestAddressesAreRemembered(t *testing.T) {
+	addrs, fail := []netip.Addr{netip.MustParseAddr("192.0.2.1")}, error(nil)
+	b := &addressBook{lookup: func(context.Context, string, string) ([]netip.Addr, error) {
+		if fail != nil {
+			return nil, fail
+		}
+		return addrs, nil
+	}}
+	for _, c := range []struct {
+		name string
+		fail error
+		want int
+	}{
+		{"nothing known", &net.DNSError{IsTimeout: true}, 0},
+		{"found", nil, 1},
+		{"no answer", &net.DNSError{IsTimeout: true}, 1},
+		{"server failure", &net.DNSError{IsTemporary: true}, 1},
+		{"gone", &net.DNSError{IsNotFound: true}, 0},
+	} {
+		fail = c.fail
+		got, err := b.find(t.Context(), "mail.test")
+		if len(got) != c.want || (err == nil) != (c.want > 0) {
+			t.Errorf("%s: got %v, %v", c.name, got, err)
+		}
 	}
 }
 

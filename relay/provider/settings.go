@@ -42,7 +42,7 @@ const DefaultConnections = 5
 // Timeouts are how long to wait for one step; zero fields are the defaults,
 // which are those of RFC 5321 section 4.5.3.2.
 type Timeouts struct {
-	Connect  time.Duration // one address
+	Connect  time.Duration // looking the name up; each address
 	Greeting time.Duration
 	Command  time.Duration // the reply to a command, and a TLS handshake
 	Content  time.Duration // one write of at most 32 KiB
@@ -55,7 +55,7 @@ func (t Timeouts) withDefaults() Timeouts {
 		field *time.Duration
 		d     time.Duration
 	}{
-		{&t.Connect, 30 * time.Second},
+		{&t.Connect, 20 * time.Second},
 		{&t.Greeting, 5 * time.Minute},
 		{&t.Command, 5 * time.Minute},
 		{&t.Content, 3 * time.Minute},

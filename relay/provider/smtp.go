@@ -22,12 +22,13 @@ type SMTP struct {
 	log     *slog.Logger
 	metrics *metrics
 	pool    *pool
+	book    *addressBook
 }
 
 func newSMTP(s Settings, clk clock.Clock, log *slog.Logger) *SMTP {
 	m := newMetrics(s.Reg)
 	return &SMTP{
-		set: s, clock: clk, metrics: m,
+		set: s, clock: clk, metrics: m, book: newAddressBook(),
 		log:  log.With("provider", s.Name),
 		pool: newPool(s.Connections, s.Timeouts.Idle, m.open.WithLabelValues(s.Name)),
 	}
@@ -73,7 +74,7 @@ func (s *SMTP) exchange(c *conn, t mail.Transaction) *exchange {
 }
 
 func (s *SMTP) open(ctx context.Context) (*conn, error) {
-	c, err := open(ctx, &s.set)
+	c, err := open(ctx, &s.set, s.book)
 	if err != nil {
 		s.metrics.connections.WithLabelValues(s.set.Name, "failed").Inc()
 		s.log.Debug("no connection", "err", err)
