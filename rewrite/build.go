@@ -129,7 +129,7 @@ func (b *builder) open(p *part) (reason string, ok bool) {
 	switch {
 	case p.blocked != "":
 		return p.blocked, true
-	case p.media != "text/html":
+	case p.media != "text/html", p.body == p.headEnd: // the latter has no body at all
 		return "", true
 	case p.attached:
 		return ReasonAttachment, true

@@ -15,7 +15,7 @@ func (b *builder) encode(p *part, splices []splice) {
 	enc := b.req.Content[p.body:p.end]
 	switch p.codec {
 	case codecQuoted:
-		_, lines, _ := decodeQuoted(enc)
+		_, lines := decodeQuoted(enc)
 		b.plan.add(plainRegion(p.body, p.end, quoteSplices(enc, lines, splices)))
 	case codecBase64:
 		b.encodeBase64(p, enc, splices)
@@ -89,7 +89,7 @@ func linesFit(text []byte, splices []splice) bool {
 	for i := 0; i < len(splices); {
 		begin := bytes.LastIndexByte(text[:splices[i].from], '\n') + 1
 		end, grown := begin, 0
-		for ; i < len(splices) && splices[i].from <= end || end == begin; i++ {
+		for first := i; i < len(splices) && (i == first || splices[i].from <= end); i++ {
 			if to := splices[i].to; to >= end {
 				line, _ := cutLine(text[to:])
 				end = to + len(line)

@@ -18,7 +18,7 @@ const (
 // codecOf returns the codec of that name.
 func codecOf(name string) (c codec, ok bool) {
 	switch name {
-	case "", "7bit", "8bit", "binary":
+	case "", "7bit", "8bit", "binary", "7bits", "8bits", "7-bit", "8-bit":
 		return codecPlain, true
 	case "quoted-printable":
 		return codecQuoted, true
@@ -33,8 +33,8 @@ func codecOf(name string) (c codec, ok bool) {
 func (c codec) decode(enc []byte) (text []byte, ok bool) {
 	switch c {
 	case codecQuoted:
-		text, _, ok := decodeQuoted(enc)
-		return text, ok
+		text, _ = decodeQuoted(enc)
+		return text, true
 	case codecBase64:
 		return decodeBase64(enc)
 	}
@@ -57,8 +57,8 @@ type mark struct{ text, enc int }
 
 // decodeQuoted decodes quoted-printable (RFC 2045 section 6.7) and returns
 // where its lines lie. Blanks at the end of a line are no part of the text. An
-// equals sign that escapes nothing makes ok false: readers differ on it.
-func decodeQuoted(enc []byte) (text []byte, lines []mark, ok bool) {
+// equals sign that escapes nothing stands for itself, as every reader has it.
+func decodeQuoted(enc []byte) (text []byte, lines []mark) {
 	text = make([]byte, 0, len(enc))
 	lines = make([]mark, 0, len(enc)/60+1)
 	for at := 0; at < len(enc); {
@@ -70,14 +70,12 @@ func decodeQuoted(enc []byte) (text []byte, lines []mark, ok bool) {
 		if soft {
 			line = line[:len(line)-1]
 		}
-		if text, ok = appendUnquoted(text, line); !ok {
-			return nil, nil, false
-		}
+		text = appendUnquoted(text, line)
 		if !soft {
 			text = append(text, ending...)
 		}
 	}
-	return text, lines, true
+	return text, lines
 }
 
 // cutLine cuts the first line of b from its line end.
@@ -92,21 +90,21 @@ func cutLine(b []byte) (line, ending []byte) {
 	return b[:i], b[i : i+1]
 }
 
-func appendUnquoted(text, line []byte) ([]byte, bool) {
+func appendUnquoted(text, line []byte) []byte {
 	for {
 		i := bytes.IndexByte(line, '=')
 		if i < 0 {
-			return append(text, line...), true
+			return append(text, line...)
 		}
-		if len(line) < i+3 {
-			return nil, false
+		text = append(text, line[:i]...)
+		line = line[i:]
+		if unitLen(line) == 3 {
+			text = append(text, unhex(line[1])<<4|unhex(line[2]))
+			line = line[3:]
+		} else {
+			text = append(text, '=')
+			line = line[1:]
 		}
-		hi, lo := unhex(line[i+1]), unhex(line[i+2])
-		if hi > 15 || lo > 15 {
-			return nil, false
-		}
-		text = append(append(text, line[:i]...), hi<<4|lo)
-		line = line[i+3:]
 	}
 }
 
@@ -149,7 +147,7 @@ type locator struct {
 	lines []mark
 	line  int // index of the current line
 	full  int // encoded offset of its line end
-	blank int // encoded offset of the blanks before that, which are dropped
+	last  int // encoded offset of what before that is no text: a soft break, dropped blanks
 	enc0  int // encoded offset of the current character
 	text0 int // and its decoded one
 }
@@ -161,22 +159,22 @@ func (l *locator) find(offset int) span {
 		l.line, l.text0, l.enc0 = n, l.lines[n].text, l.lines[n].enc
 		line, _ := cutLine(l.enc[l.enc0:])
 		l.full = l.enc0 + len(line)
-		l.blank = l.enc0 + len(bytes.TrimRight(line, " \t"))
+		l.last = l.enc0 + len(bytes.TrimSuffix(bytes.TrimRight(line, " \t"), []byte("=")))
 	}
-	for l.text0 < offset && l.enc0 < l.blank {
-		l.enc0 += unitLen(l.enc[l.enc0])
+	for l.text0 < offset && l.enc0 < l.last {
+		l.enc0 += unitLen(l.enc[l.enc0:l.last])
 		l.text0++
 	}
-	if l.enc0 >= l.blank { // in the line end
+	if l.enc0 >= l.last { // in the line end
 		at := l.full + offset - l.text0
 		return span{at, at + 1}
 	}
-	return span{l.enc0, l.enc0 + unitLen(l.enc[l.enc0])}
+	return span{l.enc0, l.enc0 + unitLen(l.enc[l.enc0:l.last])}
 }
 
-// unitLen returns how many bytes encode the character that begins with c.
-func unitLen(c byte) int {
-	if c == '=' {
+// unitLen returns how many bytes encode the first character of b.
+func unitLen(b []byte) int {
+	if len(b) >= 3 && b[0] == '=' && unhex(b[1]) < 16 && unhex(b[2]) < 16 {
 		return 3
 	}
 	return 1

@@ -75,7 +75,7 @@ func (p *part) describe(noEmptyLine bool) (ok bool) {
 	if v := p.header.Get("Content-Type"); v != "" {
 		p.media, p.params = contentType(v)
 	}
-	p.encoding = strings.ToLower(strings.TrimSpace(stripComments(p.header.Get("Content-Transfer-Encoding"))))
+	p.encoding = strings.ToLower(strings.Trim(stripComments(p.header.Get("Content-Transfer-Encoding")), " \t;"))
 	disposition, params := contentType(p.header.Get("Content-Disposition"))
 	p.attached = disposition != "" && disposition != "inline" || params["filename"] != "" || p.params["name"] != ""
 	return true

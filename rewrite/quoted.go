@@ -76,11 +76,10 @@ func quoteSplices(enc []byte, lines []mark, splices []splice) []splice {
 		from, to := ranges[i].from, ranges[i].to
 		col = column(col, enc[done:from])
 		q := quoter{col: col}
-		if col >= quotedMax && from > done { // no room for a soft break: take the last character along
-			n := lastUnit(enc[done:from])
-			from -= n
+		if n := takeAlong(enc[done:from], col); n > 0 {
 			q.col -= n
-			q.unit(enc[from : from+n]...)
+			q.again(enc[from-n : from])
+			from -= n
 		}
 		q.literal(s.before)
 		cut := len(q.out)
@@ -107,12 +106,31 @@ func column(col int, kept []byte) int {
 	return col + len(kept)
 }
 
-// lastUnit returns the length of the encoded character at the end of kept.
-func lastUnit(kept []byte) int {
-	if n := len(kept); n >= 3 && kept[n-3] == '=' {
+// takeAlong returns the length of the encoded character at the end of kept if
+// it must be written anew: because the line has no room for a soft break behind
+// it, or because it is an equals sign that escapes nothing as things stand.
+func takeAlong(kept []byte, col int) int {
+	n := len(kept)
+	switch {
+	case n == 0 || kept[n-1] == '\n':
+		return 0
+	case kept[n-1] == '=':
+		return 1
+	case col < quotedMax:
+		return 0
+	case n >= 3 && unitLen(kept[n-3:]) == 3:
 		return 3
 	}
 	return 1
+}
+
+// again appends an encoded character.
+func (q *quoter) again(enc []byte) {
+	if len(enc) == 1 {
+		q.literal(enc)
+	} else {
+		q.unit(enc...)
+	}
 }
 
 // restOfLine returns how many bytes stay behind range i on its line, as far as

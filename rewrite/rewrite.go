@@ -28,13 +28,13 @@ import (
 
 // Settings say where tracking links point and what is left alone.
 type Settings struct {
-	BaseURL         string   // public address of the tracking listener, without a slash at its end
-	OldBaseURLs     []string // former ones: links under them are ours
-	MaxURL          int      // longest tracking URL made, in bytes; 0 stands for 2000
-	PixelTop        bool     // the pixel goes to the top of the body, not to its end
-	ExcludeDomains  []string // hosts, with their sub-domains, whose links stay
-	Selectors       []string // CSS selectors of links, or of what holds them, that stay
-	ExcludePatterns []string // regular expressions on URLs that stay
+	BaseURL        string   // public address of the tracking listener, without a slash at its end
+	OldBaseURLs    []string // former ones: links under them are ours
+	MaxURL         int      // longest tracking URL made, in bytes; 0 stands for 2000
+	PixelTop       bool     // the pixel goes to the top of the body, not to its end
+	ExcludeDomains []string // hosts, with their sub-domains, whose links stay
+	Selectors      []string // CSS selectors of links, or of what holds them, that stay
+	Patterns       []string // regular expressions on URLs that stay
 }
 
 // maxURL is the longest tracking URL where the settings say nothing.
@@ -104,7 +104,7 @@ func (r *Rewriter) compileExcludes(s Settings) (errs []error) {
 		}
 		r.matchers = append(r.matchers, m)
 	}
-	for i, text := range s.ExcludePatterns {
+	for i, text := range s.Patterns {
 		p, err := regexp.Compile(text)
 		if err != nil {
 			errs = append(errs, mail.Settingf(fmt.Sprintf("tracking.exclude.patterns.%d", i),
