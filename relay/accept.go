@@ -39,6 +39,9 @@ func (s *session) accept(ctx context.Context, content []byte) (mail.ID, error) {
 		Subject:    subject(h),
 		Size:       int64(len(content)),
 	}
+	if m.MessageID = messageID(h); !h.Has("Message-ID") {
+		m.MessageID = fmt.Sprintf("<%v@%s>", m.ID, tx.policy.hostname)
+	}
 	m.Detail.Alignment = d.Alignment
 	m.Detail.Client = s.describe()
 	m.Detail.Quirks = slices.Clone(s.peer.quirks)
@@ -72,6 +75,7 @@ func (s *session) plan(m *mail.Message, h mail.Header, content []byte, client Cl
 	req := rewrite.Request{
 		ID:          m.ID,
 		Content:     content,
+		MessageID:   m.MessageID,
 		Shared:      m.Shared,
 		Recipients:  len(tx.to),
 		Opens:       tx.policy.tracking.Opens && client.allows("opens"),
@@ -139,9 +143,7 @@ func (s *session) editHeader(m *mail.Message, h mail.Header, d align.Decision, c
 	if !h.Has("Date") {
 		add = append(add, "Date: "+m.Received.Format(time.RFC1123Z))
 	}
-	m.MessageID = messageID(h)
 	if !h.Has("Message-ID") {
-		m.MessageID = fmt.Sprintf("<%v@%s>", m.ID, s.tx.policy.hostname)
 		add = append(add, "Message-ID: "+m.MessageID)
 	}
 	if d.AddFrom != "" {

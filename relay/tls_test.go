@@ -1,6 +1,112 @@
 package relay
 
-import "crypto/tls"
+import (
+	"crypto/tls"
+	"strings"
+	"testing"
+)
 
 // trustAnyone is for dialogues, whose servers make their own certificates.
 var trustAnyone = &tls.Config{InsecureSkipVerify: true}
+
+func withTLS(t *testing.T, mode string) (Settings, *tls.Config) {
+	s := settings(t)
+	cert, key, trust := certFiles(t)
+	s.Listeners[0].TLS, s.Listeners[0].Cert, s.Listeners[0].Key = mode, cert, key
+	return s, trust
+}
+
+// TestTLSTransaction: the certificate is the one configured, and the message
+// knows how it came.
+func TestTLSTransaction(t *testing.T) {
+	for _, mode := range []string{"starttls", "implicit"} {
+		t.Run(mode, func(t *testing.T) {
+			s, trust := withTLS(t, mode)
+			r := start(t, s)
+			c := r.connect()
+			if mode == "starttls" {
+				expect(t, c, "220 ")
+				c.Expect("EHLO c", "250")
+				c.Expect("STARTTLS", "220")
+			}
+			c.StartTLS(trust)
+			if mode == "implicit" {
+				expect(t, c, "220 ")
+			}
+			c.Expect("EHLO c", "250")
+			c.Expect("AUTH PLAIN AHNob3AAc2VjcmV0", "235")
+			if got := c.SendMail("a@example.com", []string{"r@dest.test"}, "From: a@example.com\n\n"+strings.Repeat("x\n", 20_000)); !strings.HasPrefix(got, "250 ") {
+				t.Fatal(got)
+			}
+			m := r.queue.all()[0].m
+			if m.Detail.Client.TLS != "TLS 1.3" || m.Detail.Client.User != "shop" || !strings.Contains(m.Detail.Header.Add[0], " with ESMTPSA id ") {
+				t.Errorf("client %+v, %q", m.Detail.Client, m.Detail.Header.Add[0])
+			}
+		})
+	}
+}
+
+func TestOldTLS(t *testing.T) {
+	s, trust := withTLS(t, "implicit")
+	s.Listeners[0].MinTLS = "1.3"
+	c := start(t, s).connect()
+	old := trust.Clone()
+	old.MaxVersion = tls.VersionTLS12
+	if err := tls.Client(c.Conn, old).Handshake(); err == nil {
+		t.Error("TLS 1.2 was taken")
+	}
+}
+
+// TestPlaintextAfterStartTLS: neither what follows STARTTLS in its segment nor
+// what comes instead of a handshake is a command.
+func TestPlaintextAfterStartTLS(t *testing.T) {
+	s, _ := withTLS(t, "starttls")
+	r := start(t, s)
+	c := r.dial()
+	c.Expect("STARTTLS", "220")
+	c.Send("EHLO evil\r\nMAIL FROM:<a@example.com>\r\n")
+	if got, err := c.Read(); err == nil {
+		t.Errorf("got %q", got)
+	}
+	if log := r.log.String(); !strings.Contains(log, "tls handshake failed") {
+		t.Errorf("log: %s", log)
+	}
+}
+
+// TestReload: the next connection has the new certificate, and the next
+// message the new rules.
+func TestReload(t *testing.T) {
+	s, trust := withTLS(t, "starttls")
+	r := start(t, s)
+	c := r.dial()
+	c.Expect("EHLO c", "250")
+	old := settings(t).Accounts
+	s, newTrust := withTLS(t, "starttls")
+	s.Accounts = old
+	s.Accounts[0].Networks = networks("10.0.0.0/8")
+	if err := r.server.SetPolicy(newPolicy(t, s)); err != nil {
+		t.Fatal(err)
+	}
+	c.Expect("MAIL FROM:<a@example.com>", "530")
+	c.Expect("AUTH PLAIN AHNob3AAc2VjcmV0", "235")
+	c.Expect("MAIL FROM:<a@example.com>", "250")
+
+	s.Accounts[0].Password = "other"
+	s.Accounts[0].Align = newAlign(t, "renamed", "warn")
+	if err := r.server.SetPolicy(newPolicy(t, s)); err != nil {
+		t.Fatal(err)
+	}
+	c.Expect("RCPT TO:<r@dest.test>", "250") // it keeps the policy with which it began
+	c.Expect("RSET", "250")
+	c.Expect("MAIL FROM:<a@example.com>", "530")
+
+	c = r.dial()
+	c.Expect("EHLO c", "250")
+	c.Expect("STARTTLS", "220")
+	c.StartTLS(newTrust)
+	c = r.dial()
+	c.Expect("STARTTLS", "220")
+	if err := tls.Client(c.Conn, trust).Handshake(); err == nil {
+		t.Error("the old certificate is still there")
+	}
+}
