@@ -35,6 +35,7 @@ func (h *Handler) api(mux *http.ServeMux) {
 	handle("POST /queue/{action}", h.queueAction)
 	handle("GET /status", h.listStatus)
 	handle("GET /usage", h.listUsage)
+	handle("GET /listeners", h.listListeners)
 	handle("POST /simulate", h.simulate)
 	handle("POST /reload", h.reload)
 	handle("POST /keys/rotate", h.rotateKeys)
@@ -54,6 +55,11 @@ func (f failure) Error() string { return f.text }
 
 func badRequest(format string, args ...any) error {
 	return failure{http.StatusBadRequest, fmt.Sprintf(format, args...)}
+}
+
+// Refuse is an answer for the one who asked for something that cannot be.
+func Refuse(format string, args ...any) error {
+	return failure{http.StatusConflict, fmt.Sprintf(format, args...)}
 }
 
 var errNeedsServer = failure{http.StatusConflict, "no server runs on this data_dir; start it with: backstamp serve"}
@@ -482,6 +488,20 @@ func (h *Handler) listUsage(w http.ResponseWriter, r *http.Request) error {
 	return writeRows(w, h.store.Usage(r.Context()), func(u store.Usage) (any, error) {
 		return usageRow{u.Account, providerName(u.Provider), u.Day, u.Messages, u.Recipients}, nil
 	})
+}
+
+// listListeners lists the addresses that the server holds, none where none runs.
+func (h *Handler) listListeners(w http.ResponseWriter, _ *http.Request) error {
+	return writeRows(w, func(yield func(string, error) bool) {
+		if h.do.Listeners == nil {
+			return
+		}
+		for _, address := range h.do.Listeners() {
+			if !yield(address, nil) {
+				return
+			}
+		}
+	}, func(address string) (any, error) { return map[string]string{"address": address}, nil })
 }
 
 // simulate runs one made-up hit: {"kind": "click", "id": …, "as": …,

@@ -88,6 +88,7 @@ type Actions struct {
 	Renderer   Renderer
 	Linker     rewrite.Linker
 	Providers  func(context.Context) ([]Provider, error)
+	Listeners  func() []string // addresses, as the configuration has them
 	Reload     func(context.Context) error
 	RotateKeys func() (mail.KeyID, error)
 	Ready      func() error // why this process is not ready to take mail

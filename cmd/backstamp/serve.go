@@ -1,0 +1,318 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+
+	"backstamp/config"
+	"backstamp/relay"
+	"backstamp/relay/queue"
+	"backstamp/store"
+	"backstamp/store/bolt"
+	"backstamp/track"
+	"backstamp/web"
+)
+
+// addresses are those that serve has bound.
+type addresses struct {
+	SMTP            []net.Addr
+	Tracking, Admin net.Addr
+}
+
+// A server is Backstamp while it runs.
+type server struct {
+	*program
+	log   *slog.Logger
+	reg   *prometheus.Registry
+	keys  *track.Keys
+	store *bolt.Store
+	queue *queue.Queue
+	relay *relay.Server
+	track *track.Handler
+	web   *web.Handler
+
+	mu    sync.Mutex // over reloads
+	house *house     // in force
+}
+
+func (p *program) serveCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "serve", Short: "Take mail, relay it and count what readers do", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return p.serve(c.Context()) },
+	}
+}
+
+// serve runs until it is told to stop. What is wrong is found in the order in
+// which a person can mend it: configuration, then the data, then the ports.
+func (p *program) serve(ctx context.Context) error {
+	conf, err := p.load()
+	if err != nil {
+		return err
+	}
+	s := &server{program: p, log: slog.New(slog.NewTextHandler(p.err, nil)), reg: prometheus.NewRegistry()}
+	s.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if err := s.open(conf); err != nil {
+		return err
+	}
+	defer s.store.Close()
+	if s.house, err = build(conf, s.keys, p.clock, s.log, s.reg); err != nil {
+		return &exitError{exitUsage, err.Error()}
+	}
+	stages, bound, done, err := s.assemble()
+	if err != nil {
+		return err
+	}
+	defer done()
+	s.greet(bound)
+	if p.ready != nil {
+		p.ready(bound)
+	}
+
+	stop, stopNow := context.WithCancel(ctx)
+	defer stopNow()
+	hurry, hurryNow := context.WithCancel(context.WithoutCancel(ctx))
+	defer hurryNow()
+	listening, quiet := context.WithCancel(context.WithoutCancel(ctx))
+	defer quiet()
+	go s.listen(listening, stopNow, hurryNow)
+	if err := runStages(stop, hurry, stages); err != nil {
+		return exitf(exitFailed, "%v", err)
+	}
+	return nil
+}
+
+// listen does what signals ask for: reload, stop, stop at once.
+func (s *server) listen(ctx context.Context, stop, hurry func()) {
+	stopping := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case sig := <-s.signals:
+			switch {
+			case isReload(sig):
+				if err := s.reload(ctx); err != nil {
+					s.log.Error("reload refused, the configuration in force stays", "err", err)
+				}
+			case stopping:
+				hurry()
+			default:
+				stopping = true
+				s.log.Info("stopping", "signal", sig.String())
+				stop()
+			}
+		}
+	}
+}
+
+// open opens what lies in data_dir. The store comes first: it tells whether
+// another server is there.
+func (s *server) open(conf *config.Config) (err error) {
+	s.store, err = bolt.Open(conf.DataDir, bolt.Options{Clock: s.clock, Log: s.log, Reg: s.reg, Create: true})
+	switch {
+	case errors.Is(err, store.ErrLocked):
+		return exitf(exitFailed, "data_dir %s is in use by another server", conf.DataDir)
+	case err != nil:
+		return exitf(exitFailed, "%v", err)
+	}
+	if s.keys, err = openKeys(conf, s.clock); err != nil {
+		s.store.Close()
+		return err
+	}
+	s.queue = queue.New(s.store, queue.Settings{}, s.clock, s.log, s.reg)
+	return nil
+}
+
+// assemble puts the house in force and binds every address.
+func (s *server) assemble() (stages []stage, bound addresses, done func(), err error) {
+	conf := s.house.conf
+	var opened []func()
+	done = func() {
+		for _, f := range opened {
+			f()
+		}
+	}
+	fail := func(err error) ([]stage, addresses, func(), error) {
+		done()
+		return nil, bound, nil, err
+	}
+
+	s.relay = relay.New(s.house.policy, s.queue, s.clock, s.log, s.reg)
+	if err := s.relay.Listen(); err != nil {
+		return fail(exitf(exitUsage, "%v", place(conf, err)))
+	}
+	opened = append(opened, func() { s.relay.Close() })
+	bound.SMTP = s.relay.Addrs()
+
+	tracking, err := bind(conf, "tracking.listen", conf.Tracking.Listen)
+	if err != nil {
+		return fail(err)
+	}
+	opened = append(opened, func() { tracking.Close() })
+	bound.Tracking = tracking.Addr()
+	admin, err := bind(conf, "admin.listen", conf.Admin.Listen)
+	if err != nil {
+		return fail(err)
+	}
+	opened = append(opened, func() { admin.Close() })
+	bound.Admin = admin.Addr()
+	control, unlink, err := listenControl(conf.DataDir)
+	if err != nil {
+		return fail(exitf(exitFailed, "%v", err))
+	}
+	opened = append(opened, func() { control.Close(); unlink() })
+
+	if s.track, err = track.New(trackSettings(conf), s.keys, s.store, s.clock, s.log, s.reg); err != nil {
+		return fail(exitf(exitUsage, "%v", err))
+	}
+	s.queue.SetRoutes(s.house.routes)
+	s.web = s.private(conf)
+
+	private := &http.Server{Handler: s.web.Private(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, MaxHeaderBytes: 64 << 10}
+	socket := &http.Server{Handler: s.web.Local(), ReadHeaderTimeout: 10 * time.Second}
+	return []stage{
+		{"smtp", s.relay.Serve},
+		{"queue", s.queue.Run},
+		{"tracking", serveHTTP(track.Server(s.track), tracking)},
+		{"tracking events", s.track.Run},
+		{"private page", serveHTTP(private, admin)},
+		{"private socket", serveHTTP(socket, control)},
+		{"store", s.watchStore},
+	}, bound, done, nil
+}
+
+// watchStore ends the server when the disk has failed: nothing more may be
+// promised then. SMTP answers 421 and readers are served while it ends.
+func (s *server) watchStore(ctx context.Context) error {
+	select {
+	case <-s.store.Failed():
+		return s.store.Healthy()
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// bind opens a listener, or says which key named an address that cannot be
+// had.
+func bind(conf *config.Config, key, address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, &exitError{exitUsage, unbound(conf, key, address, err).Error()}
+	}
+	return l, nil
+}
+
+// private makes the private side of the running server.
+func (s *server) private(conf *config.Config) *web.Handler {
+	return web.New(web.Settings{Hosts: hosts(conf), Password: string(conf.Admin.Password)}, s.store, web.Actions{
+		Queue: movingQueue{s.queue, s}, Simulator: simulator{s.track}, Renderer: currentRenderer{s}, Linker: s.keys,
+		Listeners: s.addresses, Providers: s.states, Reload: s.reload, RotateKeys: s.keys.Rotate, Ready: s.store.Healthy,
+	}, s.clock.Now, s.log, s.reg)
+}
+
+// states joins the providers of the configuration with how they do.
+func (s *server) states(context.Context) ([]web.Provider, error) {
+	return providerStates(s.current().conf, s.current().providers, s.queue.States()), nil
+}
+
+// addresses are those that the server holds, as the configuration has them.
+func (s *server) addresses() []string {
+	conf := s.current().conf
+	held := []string{conf.Tracking.Listen, conf.Admin.Listen}
+	for _, l := range conf.Listeners {
+		held = append(held, l.Address)
+	}
+	return held
+}
+
+func (s *server) current() *house {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.house
+}
+
+// reload puts a new configuration in force, all of it or nothing.
+func (s *server) reload(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	conf, err := s.configuration()
+	if err != nil {
+		return err
+	}
+	if key := frozen(s.house.conf, conf); key != "" {
+		return fmt.Errorf("%s cannot change while the server runs; restart it", key)
+	}
+	keys, err := openKeys(conf, s.clock)
+	if err != nil {
+		return err
+	}
+	next, err := build(conf, s.keys, s.clock, s.log, s.reg)
+	if err != nil {
+		return err
+	}
+	s.keys.Adopt(keys)
+	old := s.house
+	if err := s.relay.SetPolicy(next.policy); err != nil {
+		next.close()
+		return place(conf, err)
+	}
+	s.queue.SetRoutes(next.routes)
+	s.track.SetPolicy(next.tracking)
+	s.house = next
+	old.close()
+	s.log.Info("reloaded")
+	return nil
+}
+
+// greet says where everything is and how to send a first message.
+func (s *server) greet(a addresses) {
+	conf := s.house.conf
+	say := func(label, format string, args ...any) {
+		fmt.Fprintf(s.out, "  %-10s %s\n", label, fmt.Sprintf(format, args...))
+	}
+	fmt.Fprintf(s.out, "backstamp %s\n", versionOf().Version)
+	for _, addr := range a.SMTP {
+		say("SMTP", "%s", addr)
+	}
+	say("tracking", "http://%s, links as %s", a.Tracking, baseURL(conf))
+	say("page", "http://%s", a.Admin)
+	dir, err := filepath.Abs(conf.DataDir)
+	if err != nil {
+		dir = conf.DataDir
+	}
+	say("data", "%s", dir)
+	for _, p := range s.house.providers {
+		note := p.Host
+		if p.Preset == "capture" {
+			note = "keeps mail in the store, sends nothing"
+		}
+		say("provider", "%s: %s, %s", p.Name, p.Preset, note)
+	}
+	if text := trackingNote(conf, s.house.providers); text != "" {
+		say("note", "%s", text)
+	}
+	for _, w := range append(s.house.warnings, conf.Pending()...) {
+		say("warning", "%s", w)
+	}
+	if len(a.SMTP) == 0 {
+		return
+	}
+	fmt.Fprintf(s.out, `
+Send a first message:
+  swaks --server %s --from you@example.com --to friend@example.com \
+    --header 'Content-Type: text/html' --body '<a href="https://example.com/?a=1&amp;b=2">hello</a>'
+then see what became of it:
+  backstamp messages
+`, a.SMTP[0])
+}

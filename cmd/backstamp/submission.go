@@ -1,0 +1,105 @@
+package main
+
+import (
+	"reflect"
+	"strings"
+	"time"
+
+	"backstamp/config"
+	"backstamp/mail"
+	"backstamp/relay"
+	"backstamp/relay/align"
+	"backstamp/rewrite"
+)
+
+// relay makes the rules for who may hand in mail.
+func (b *builder) relay(accounts map[string]*align.Account, rewriter *rewrite.Rewriter) {
+	c, t := b.conf, b.conf.Tracking
+	s := relay.Settings{
+		Hostname: hostname(c), DefaultDomain: c.DefaultDomain, Limits: limits(c.Limits), Rewriter: rewriter,
+		Tracking: relay.Tracking{
+			Opens: t.Opens, Clicks: t.Clicks, Shared: t.Recipients == "shared", Public: !private(baseURL(c)),
+		},
+	}
+	if t.Privacy != "off" {
+		s.Tracking.Privacy = mail.Identified
+	}
+	for _, l := range c.Listeners {
+		s.Listeners = append(s.Listeners, relay.Listener{
+			Address: l.Address, TLS: l.TLS, Clients: l.Clients, Auth: l.Auth, Legacy: l.Legacy,
+			Cert: l.Cert, Key: l.Key, MinTLS: l.MinTLS, ProxyProtocol: l.ProxyProtocol,
+		})
+	}
+	for _, name := range c.Names("clients") {
+		p := c.Clients[name]
+		s.Clients = append(s.Clients, relay.Client{
+			Name: name, Networks: p.Networks, From: p.From, Tracking: p.Tracking, Legacy: p.Legacy, MaxSize: int64(p.MaxSize),
+		})
+	}
+	for _, name := range c.Names("accounts") {
+		if accounts[name] == nil { // refused already
+			continue
+		}
+		a := c.Accounts[name]
+		s.Accounts = append(s.Accounts, relay.Account{
+			Username: a.Login.Username, Password: string(a.Login.Password), Networks: a.Networks,
+			Align: accounts[name], ProviderHeaders: a.ProviderHeaders, Local: b.local(name),
+		})
+	}
+	policy, err := relay.NewPolicy(s)
+	b.refuse(err)
+	b.house.policy = policy
+}
+
+func limits(l config.Limits) relay.Limits {
+	return relay.Limits{
+		Message: int64(l.Message), Recipients: l.Recipients, Connections: l.Connections,
+		ConnectionsPerClient: l.ConnectionsPerClient, LoginFailures: l.LoginFailures,
+		Read: time.Duration(l.Read), Idle: time.Duration(l.Idle), Session: time.Duration(l.Session),
+	}
+}
+
+// local tells of each provider that an account may use whether mail given to
+// it stays on this machine or a private network, whoever stands in for it.
+func (b *builder) local(account string) map[string]bool {
+	stays := map[string]bool{}
+	for _, s := range b.house.providers {
+		if of, _ := splitProvider(s.Name); of == account || of == shared {
+			stays[s.Name] = s.Local()
+		}
+	}
+	// A provider is as local as those that come after it; the chains are short
+	// and hold no circle, so that repeating it as often as there are providers
+	// reaches every end.
+	for range stays {
+		for name := range stays {
+			of, short := splitProvider(name)
+			after := b.provider(of, short).After
+			for _, first := range []string{of + "/" + after, shared + "/" + after} {
+				if after != "" && !stays[name] {
+					if _, ok := stays[first]; ok {
+						stays[first] = false
+					}
+				}
+			}
+		}
+	}
+	return stays
+}
+
+// provider is what the configuration says of a provider.
+func (b *builder) provider(account, name string) config.Provider {
+	if account == shared {
+		return b.conf.Providers[name]
+	}
+	return b.conf.Accounts[account].Providers[name]
+}
+
+// splitProvider takes account/name apart.
+func splitProvider(full string) (account, name string) {
+	account, name, _ = strings.Cut(full, "/")
+	return account, name
+}
+
+// sameProviders reports whether two accounts' providers are configured alike.
+func sameProviders(a, b map[string]config.Provider) bool { return reflect.DeepEqual(a, b) }
