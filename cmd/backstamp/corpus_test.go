@@ -26,8 +26,6 @@ func TestCorpus(t *testing.T) {
 	upstream := mailtest.Start(t, mailtest.Script{})
 	in := start(t, relayConfig(upstream.Addr, "    align: warn\n    default_from: app@shop.test\n"))
 
-	c := mailtest.Dial(t, in.smtp())
-	c.Cmd("EHLO corpus.test")
 	sent := map[string]string{} // recipient → file
 	refused := map[string][]string{}
 	for i, file := range files {
@@ -36,7 +34,7 @@ func TestCorpus(t *testing.T) {
 			t.Fatal(err)
 		}
 		to := fmt.Sprintf("n%d@sink.test", i)
-		reply := c.SendMail("app@shop.test", []string{to}, onWire(content))
+		reply := mailtest.SendMail(t, in.smtp(), "app@shop.test", []string{to}, string(content))
 		if !strings.HasPrefix(reply, "250 ") {
 			refused[refusalKind(reply)] = append(refused[refusalKind(reply)], rel(root, file)+": "+strings.TrimSpace(reply))
 			continue
@@ -142,16 +140,6 @@ func countLinks(content []byte) int {
 		}
 	}
 	return n
-}
-
-// onWire makes a file fit to be sent: line ends are as they are, for the relay
-// puts them right, but the last one must be there.
-func onWire(b []byte) string {
-	s := string(b)
-	if !strings.HasSuffix(s, "\r\n") {
-		s = strings.TrimSuffix(s, "\n") + "\r\n"
-	}
-	return s
 }
 
 // refusalKind sorts the refusals that the contract knows: its section 3 and the

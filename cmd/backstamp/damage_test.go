@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"html"
 	"io"
-	"mime"
 	"mime/quotedprintable"
 	"net/textproto"
 	"regexp"
@@ -21,7 +20,6 @@ import (
 type leaf struct {
 	header textproto.MIMEHeader
 	raw    []byte // encoded body
-	head   []byte // header as it stands
 }
 
 // html reports a text/html part.
@@ -32,7 +30,7 @@ func (l leaf) html() bool {
 
 // decoded undoes the transfer encoding as forgivingly as readers' programs do.
 func (l leaf) decoded() []byte {
-	switch strings.ToLower(strings.TrimSpace(l.header.Get("Content-Transfer-Encoding"))) {
+	switch strings.ToLower(strings.Trim(l.header.Get("Content-Transfer-Encoding"), " \t;")) {
 	case "quoted-printable":
 		out, _ := io.ReadAll(quotedprintable.NewReader(bytes.NewReader(l.raw)))
 		return out
@@ -49,16 +47,19 @@ func (l leaf) decoded() []byte {
 	return l.raw
 }
 
+// boundaryParam finds the boundary however odd the rest of the field is.
+var boundaryParam = regexp.MustCompile(`(?is)^\s*multipart/.*;\s*boundary\s*=\s*(?:"([^"]+)"|([^"\s;]+))`)
+
 // leaves takes a message apart at its boundaries, as deep as they go.
 func leaves(content []byte, depth int) []leaf {
 	head, body := splitHeader(content)
 	h := looseHeader(head)
-	kind, params, _ := mime.ParseMediaType(h.Get("Content-Type"))
-	if depth > 50 || !strings.HasPrefix(kind, "multipart/") || params["boundary"] == "" {
-		return []leaf{{h, body, head}}
+	boundary := boundaryParam.FindStringSubmatch(h.Get("Content-Type"))
+	if depth > 50 || boundary == nil {
+		return []leaf{{h, body}}
 	}
 	var out []leaf
-	delim := []byte("--" + params["boundary"])
+	delim := []byte("--" + strings.TrimSpace(boundary[1]+boundary[2]))
 	var part []byte
 	inside := false
 	for _, line := range bytes.SplitAfter(body, []byte("\n")) {
@@ -79,15 +80,23 @@ func leaves(content []byte, depth int) []leaf {
 	return out
 }
 
-// splitHeader cuts at the first empty line.
+// fieldLine is a line that may stand in a header.
+var fieldLine = regexp.MustCompile(`^(?:[!-9;-~]+[ \t]*:|[ \t]|From )`)
+
+// splitHeader cuts at the first line that may not stand in a header, which
+// should be the empty line; that one belongs to neither half.
 func splitHeader(content []byte) (head, body []byte) {
-	if bytes.HasPrefix(content, []byte("\r\n")) {
-		return nil, content[2:]
+	at := 0
+	for line := range bytes.Lines(content) {
+		if string(line) == "\r\n" {
+			return content[:at], content[at+2:]
+		}
+		if !fieldLine.Match(line) {
+			break
+		}
+		at += len(line)
 	}
-	if i := bytes.Index(content, []byte("\r\n\r\n")); i >= 0 {
-		return content[:i+2], content[i+4:]
-	}
-	return content, nil
+	return content[:at], content[at:]
 }
 
 // looseHeader reads what fields it can.
@@ -113,14 +122,15 @@ func looseHeader(head []byte) textproto.MIMEHeader {
 
 // A tracker knows the links of one base URL.
 type tracker struct {
-	click, pixel *regexp.Regexp
+	click, pixel, pixelLine *regexp.Regexp
 }
 
 func newTracker(base string) tracker {
 	b := regexp.QuoteMeta(base)
 	return tracker{
-		click: regexp.MustCompile(b + `/c/[A-Za-z0-9_-]{48}\.([A-Za-z0-9_/-]+)`),
-		pixel: regexp.MustCompile(`<img [^<>]*` + b + `/o/[A-Za-z0-9_-]{48}\.gif[^<>]*>`),
+		click:     regexp.MustCompile(b + `/c/[A-Za-z0-9_-]{48}\.([A-Za-z0-9_/-]+)`),
+		pixel:     regexp.MustCompile(`<img [^<>]*` + b + `/o/[A-Za-z0-9_-]{48}\.gif[^<>]*>`),
+		pixelLine: regexp.MustCompile(`<img [^<>]*` + b + `/o/[A-Za-z0-9_-]{48}\.gif[^<>]*>\r\n`),
 	}
 }
 
@@ -129,7 +139,16 @@ func newTracker(base string) tracker {
 // must stand where a link to the destination it carries stood. Attributes that
 // spoke to other trackers may be gone. It returns how many links were tracked.
 func (t tracker) undo(sent, arrived []byte) (links int, err error) {
-	arrived = t.pixel.ReplaceAll(arrived, nil)
+	links, err = t.align(sent, t.pixel.ReplaceAll(arrived, nil))
+	if err != nil { // the pixel may have brought a line end along
+		if n, e := t.align(sent, t.pixelLine.ReplaceAll(arrived, nil)); e == nil {
+			return n, nil
+		}
+	}
+	return links, err
+}
+
+func (t tracker) align(sent, arrived []byte) (links int, err error) {
 	rest := string(sent)
 	last := 0
 	for _, m := range t.click.FindAllSubmatchIndex(arrived, -1) {
@@ -201,8 +220,8 @@ func (t tracker) compare(sent, arrived []byte, tracked bool) (links int, err err
 	_, sentBody := splitHeader(sent)
 	_, gotBody := splitHeader(arrived)
 	if !tracked {
-		if !bytes.Equal(withEnd(sentBody), withEnd(gotBody)) {
-			return 0, fmt.Errorf("untracked, yet its body differs")
+		if !sameBody(withEnd(gotBody), withEnd(sentBody)) {
+			return 0, fmt.Errorf("untracked, yet its body differs: %s", difference(withEnd(gotBody), withEnd(sentBody)))
 		}
 		return 0, nil
 	}
@@ -215,7 +234,7 @@ func (t tracker) compare(sent, arrived []byte, tracked bool) (links int, err err
 			continue
 		}
 		if !was[i].html() {
-			return links, fmt.Errorf("part %d is no HTML, yet differs", i)
+			return links, fmt.Errorf("part %d is no HTML, yet differs: %s", i, difference(is[i].raw, was[i].raw))
 		}
 		n, err := t.undo(was[i].decoded(), is[i].decoded())
 		links += n
@@ -224,6 +243,21 @@ func (t tracker) compare(sent, arrived []byte, tracked bool) (links int, err err
 		}
 	}
 	return links, nil
+}
+
+// sameBody compares the bodies of a message that was not edited. Where a header
+// ends without an empty line, one was put in, and more may count as body.
+func sameBody(got, want []byte) bool {
+	if bytes.HasSuffix(got, want) {
+		return true
+	}
+	for n := range min(len(got), len(want)) {
+		if got[n] != want[n] {
+			from := bytes.LastIndexByte(got[:n], '\n') + 1
+			return bytes.HasPrefix(got[from:], []byte("\r\n")) && bytes.Equal(got[from+2:], want[from:])
+		}
+	}
+	return false
 }
 
 // withEnd ends a body in CRLF, as it must on the wire.
@@ -235,25 +269,44 @@ func withEnd(b []byte) []byte {
 }
 
 // onTheWire puts line ends right and takes NUL away, as the relay does for
-// clients on this machine.
+// clients on this machine. CRs that no LF follows are spaces in a header and a
+// line end in a body.
 func onTheWire(b []byte) []byte {
 	b = bytes.ReplaceAll(b, []byte{0}, nil)
-	var out bytes.Buffer
+	var out []byte
+	inHeader := true
+	endLine := func() {
+		out = append(out, "\r\n"...)
+		inHeader = inHeader && len(out) > 2 && !bytes.HasSuffix(out, []byte("\r\n\r\n"))
+	}
 	for i := 0; i < len(b); i++ {
+		crs := 0
+		for i < len(b) && b[i] == '\r' {
+			crs++
+			i++
+		}
 		switch {
-		case b[i] == '\r':
-			for i+1 < len(b) && b[i+1] == '\r' { // CR CR LF is one line end
-				i++
-			}
-			if i+1 < len(b) && b[i+1] == '\n' {
-				i++
-			}
-			out.WriteString("\r\n")
-		case b[i] == '\n':
-			out.WriteString("\r\n")
-		default:
-			out.WriteByte(b[i])
+		case i < len(b) && b[i] == '\n':
+			endLine()
+			continue
+		case crs > 0 && inHeader:
+			out = append(out, strings.Repeat(" ", crs)...)
+		case crs > 0:
+			endLine()
+		}
+		if i < len(b) {
+			out = append(out, b[i])
 		}
 	}
-	return out.Bytes()
+	return out
+}
+
+// difference shows where two texts part.
+func difference(got, want []byte) string {
+	n := 0
+	for n < min(len(got), len(want)) && got[n] == want[n] {
+		n++
+	}
+	from := max(0, n-20)
+	return fmt.Sprintf("at octet %d of %d and %d: %q, want %q", n, len(got), len(want), got[from:min(len(got), n+40)], want[from:min(len(want), n+40)])
 }
