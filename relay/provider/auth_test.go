@@ -2,10 +2,13 @@ package provider
 
 import (
 	"encoding/base64"
+	"errors"
+	"net"
 	"strings"
 	"testing"
 
 	"backstamp/internal/mailtest"
+	"backstamp/mail"
 )
 
 func TestLogin(t *testing.T) {
@@ -31,6 +34,8 @@ func TestLogin(t *testing.T) {
 			mailtest.AuthUser: {mailtest.Reply("334")}, mailtest.AuthPass: {mailtest.Reply("334 ")}}, "sesam", "taken", "AUTH LOGIN"},
 		{"plain prompts", []string{"AUTH LOGIN"}, map[mailtest.Stage][]mailtest.Action{
 			mailtest.AuthUser: {mailtest.Reply("334 Username:")}, mailtest.AuthPass: {mailtest.Reply("334 Password:")}}, "sesam", "taken", "AUTH LOGIN"},
+		{"password first", []string{"AUTH LOGIN"}, map[mailtest.Stage][]mailtest.Action{
+			mailtest.AuthUser: {prompt("Password:")}, mailtest.AuthPass: {prompt("Username:")}}, "sesam", "taken", "AUTH LOGIN"},
 		{"long token", []string{"AUTH PLAIN"}, nil, strings.Repeat("x", 600), "taken", "AUTH PLAIN"},
 		{"wrong", []string{"AUTH PLAIN"}, nil, "wrong", "auth", "AUTH PLAIN "},
 		{"wrong by LOGIN", []string{"AUTH LOGIN"}, nil, "wrong", "auth", "AUTH LOGIN"},
@@ -38,16 +43,24 @@ func TestLogin(t *testing.T) {
 		{"none in common", []string{"AUTH XOAUTH2 CRAM-MD5"}, nil, "sesam", "auth", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			right := "sesam"
-			if c.name == "long token" {
-				right = c.pass
+			user, pass := "joe", "sesam"
+			switch c.name {
+			case "long token":
+				pass = c.pass
+			case "password first": // the peer takes what comes first for the name
+				user, pass = pass, user
 			}
-			p := mailtest.Start(t, mailtest.Script{Extensions: c.auth, Username: "joe", Password: right, On: c.on})
+			p := mailtest.Start(t, mailtest.Script{Extensions: c.auth, Username: user, Password: pass, On: c.on})
 			s := settings(p)
 			s.Username, s.Password = "joe", c.pass
 			expect(t, client(t, s), letterTo("b@y.test"), c.want)
 			if c.verb != "" && p.Heard(c.verb) != 1 || c.verb == "" && p.Heard("AUTH") != 0 {
 				t.Errorf("heard %q", p.Commands())
+			}
+			for _, line := range p.Commands() {
+				if strings.HasPrefix(line, "AUTH") && len(line) > 510 {
+					t.Errorf("a command of %d octets", len(line))
+				}
 			}
 		})
 	}
@@ -95,5 +108,25 @@ func TestAddressAsHostname(t *testing.T) {
 		if got := s.ehlo(); got != want {
 			t.Errorf("%q: got %q", hostname, got)
 		}
+	}
+}
+
+// distant is a connection to somewhere else than this machine.
+type distant struct{ net.Conn }
+
+func (distant) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 25} }
+
+// A name that the settings take for this machine may lead elsewhere: what
+// counts is where the connection went.
+func TestNoPasswordToOtherMachines(t *testing.T) {
+	here, there := net.Pipe()
+	defer here.Close()
+	defer there.Close()
+	s := Settings{Preset: "generic", Host: "localhost", TLS: "off", Username: "joe", Password: "sesam"}.withDefaults()
+	c := &conn{set: &s, tcp: distant{here}, ext: map[string]string{"AUTH": "PLAIN"}}
+	c.use(distant{here}) // writing to it would block the test for minutes
+	e, ok := errors.AsType[*Error](c.login(t.Context()))
+	if !ok || e.Class != mail.ClassTemporary || e.Explain().ID != "generic.no-starttls" {
+		t.Errorf("got %v", e)
 	}
 }

@@ -169,7 +169,6 @@ func (c *conn) startTLS(ctx context.Context) error {
 		// through TLS.
 		return broken("STARTTLS", errors.New("the server went on in the clear after its consent"))
 	}
-	c.ext = nil
 	return c.handshake(ctx)
 }
 

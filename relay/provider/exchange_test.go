@@ -1,8 +1,11 @@
 package provider
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -146,9 +149,59 @@ func TestOutOfStep(t *testing.T) {
 		expect(t, c, letterTo("b@y.test"), want)
 		expect(t, c, letterTo("b@y.test"), "taken")
 	}
-	p := mailtest.Start(t, mailtest.Script{})
-	p.On(mailtest.Data, mailtest.Reply("250 ok"))
-	expect(t, client(t, settings(p)), letterTo("b@y.test"), "temporary")
+	p := mailtest.Start(t, mailtest.Script{Extensions: []string{}})
+	p.On(mailtest.Data, mailtest.Reply("250 ok"), mailtest.Normal())
+	c := client(t, settings(p))
+	expect(t, c, letterTo("b@y.test"), "temporary")
+	expect(t, c, letterTo("b@y.test"), "taken")
+	if p.Connections() != 2 {
+		t.Errorf("%d connections: the first was out of step", p.Connections())
+	}
+}
+
+// The envelope goes out in one flight: this server answers nothing before it
+// has seen DATA.
+func TestPipelining(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	served := make(chan error, 1)
+	go func() { served <- answerInFlights(ln) }()
+	addr := ln.Addr().(*net.TCPAddr)
+	s := settings(&mailtest.Peer{Host: addr.IP.String(), Port: addr.Port})
+	s.Timeouts.Command = 5 * time.Second
+	expect(t, client(t, s), letterTo("1@y.test", "2@y.test"), "taken, taken")
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
+
+// answerInFlights reads up to a word before each of its answers.
+func answerInFlights(ln net.Listener) error {
+	conn, err := ln.Accept()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	r := bufio.NewReader(conn)
+	for _, turn := range []struct{ until, answer string }{
+		{"", "220 hi\r\n"},
+		{"EHLO relay.test\r\n", "250-hi\r\n250 PIPELINING\r\n"},
+		{"DATA\r\n", "250 from\r\n250 to\r\n250 to\r\n354 go\r\n"},
+		{".\r\n", "250 ok\r\n"},
+	} {
+		for line := ""; line != turn.until; {
+			if line, err = r.ReadString('\n'); err != nil {
+				return err
+			}
+		}
+		if _, err := io.WriteString(conn, turn.answer); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func TestManyRecipients(t *testing.T) {

@@ -75,7 +75,7 @@ func (p *pool) pop() *idleConn {
 func (p *pool) release(c *conn) {
 	switch {
 	case c == nil:
-	case c.broken || c.r.Buffered() > 0: // unasked words belong to nobody
+	case c.broken:
 		p.lose(c)
 	case c.messages+1 >= messagesMax || !p.keep(c):
 		p.leave(c)
@@ -100,7 +100,8 @@ func (p *pool) keep(c *conn) bool {
 }
 
 // listen waits until the connection is taken, was idle for too long, or the
-// server says or ends something.
+// server ends it or says something unasked, which would be mistaken for the
+// reply to the next command.
 func (p *pool) listen(ic *idleConn) {
 	_, err := ic.conn.r.Peek(1)
 	quiet := errors.Is(err, os.ErrDeadlineExceeded)

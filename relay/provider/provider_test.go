@@ -270,6 +270,17 @@ func TestTLS(t *testing.T) {
 	}
 }
 
+// A server that is too busy to talk was reached: its mail stays with it.
+func TestBusyAtTheDoor(t *testing.T) {
+	p := mailtest.Start(t, mailtest.Script{})
+	for _, stage := range []mailtest.Stage{mailtest.Banner, mailtest.EHLO} {
+		p.On(stage, mailtest.ReplyClose("421 4.7.0 too many connections"), mailtest.Normal())
+		c := client(t, settings(p))
+		expect(t, c, letterTo("b@y.test"), "throttling")
+		expect(t, c, letterTo("b@y.test"), "taken")
+	}
+}
+
 func TestNobodyThere(t *testing.T) {
 	p := mailtest.Start(t, mailtest.Script{})
 	s := settings(p)
@@ -356,7 +367,7 @@ func TestCancel(t *testing.T) {
 			s := settings(p)
 			s.Username, s.Password = "joe", "sesam"
 			ctx, cancel := context.WithCancel(t.Context())
-			done := make(chan []mail.Attempt)
+			done := make(chan []mail.Attempt, 1)
 			c := client(t, s)
 			go func() { done <- c.Deliver(ctx, letterTo("b@y.test")) }()
 			switch stage {
@@ -368,7 +379,12 @@ func TestCancel(t *testing.T) {
 				p.WaitHeard(t, string(stage), 1)
 			}
 			cancel()
-			a := <-done
+			var a []mail.Attempt
+			select {
+			case a = <-done:
+			case <-time.After(5 * time.Second):
+				t.Fatal("goes on")
+			}
 			if got := told(a); got != want || !errors.Is(a[0].Err, context.Canceled) {
 				t.Errorf("got %q, %v", got, a[0].Err)
 			}
