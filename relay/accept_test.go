@@ -135,7 +135,7 @@ func TestTranscript(t *testing.T) {
 	}
 	got := strings.Join(all[0].m.Detail.Transcript, "\n")
 	for _, secret := range secrets {
-		if strings.Contains(got, secret) {
+		if strings.Contains(strings.ToUpper(got), strings.ToUpper(secret)) {
 			t.Errorf("%q in\n%s", secret, got)
 		}
 	}

@@ -26,6 +26,10 @@ const (
 	idleMax = 1000 // NOOP, RSET, VRFY and EHLO
 )
 
+// outBuffer holds the replies to what a client pipelines, in octets: there is
+// one for each connection.
+const outBuffer = 1024
+
 // A peer is what is known of the client at the other end. The front's
 // goroutine owns it; a session reads it while the front waits for its reply.
 type peer struct {
@@ -107,7 +111,7 @@ func newFront(s *Server, listener int, conn net.Conn, addr netip.AddrPort) *fron
 func (f *front) use(conn net.Conn) {
 	f.conn = conn
 	f.r = bufio.NewReader(conn)
-	f.w = bufio.NewWriter(conn)
+	f.w = bufio.NewWriterSize(conn, outBuffer)
 }
 
 // serve runs the connection to its end and closes it.
@@ -307,6 +311,9 @@ func (f *front) pass(cmd command) error {
 		return err
 	}
 	f.say(r)
+	if cmd.verb == "MAIL" && !r.Positive() {
+		f.server.log.Info("sender refused", "addr", f.peer.addr.String(), "reply", r.String())
+	}
 	f.learn(cmd.verb, r)
 	switch {
 	case r.Code == 421 || cmd.verb == "QUIT":

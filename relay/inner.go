@@ -34,11 +34,15 @@ type innerConn struct {
 // RemoteAddr returns the address of the client, which go-smtp logs.
 func (c innerConn) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.peer.addr) }
 
+// replyBuffer holds most lines of go-smtp's replies, in octets: there is one
+// for each connection.
+const replyBuffer = 256
+
 // newInner starts the server and swallows its banner into the reply returned.
 func newInner(server *smtp.Server, p *peer) (*inner, mail.Reply, error) {
 	ours, theirs := net.Pipe()
 	server.Serve(&single{conn: innerConn{Conn: theirs, peer: p}}) // returns once the connection is taken
-	in := &inner{server: server, conn: ours, r: bufio.NewReader(ours)}
+	in := &inner{server: server, conn: ours, r: bufio.NewReaderSize(ours, replyBuffer)}
 	banner, err := in.reply()
 	return in, banner, err
 }

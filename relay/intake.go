@@ -1,5 +1,7 @@
 package relay
 
+import "bytes"
+
 // An intake makes well-formed lines of the content that a client sends in DATA
 // or BDAT: CRLF ends each line, and no other CR, LF or NUL is left. It takes
 // the bytes in pieces of any size.
@@ -44,14 +46,30 @@ func newIntake(stuffed bool) *intake {
 // take adds p and returns how much of it belongs to the message: less than all
 // of it when the final dot came.
 func (in *intake) take(p []byte) int {
-	for i, c := range p {
-		in.step(c)
-		if in.ended {
-			in.octets += int64(i + 1)
-			return i + 1
+	at := 0
+	for at < len(p) && !in.ended {
+		if in.state == inLine && in.crs == 0 {
+			if n := plain(p[at:]); n > 0 {
+				in.put(p[at : at+n]...)
+				at += n
+				continue
+			}
+		}
+		in.step(p[at])
+		at++
+	}
+	in.octets += int64(at)
+	return at
+}
+
+// plain returns how many bytes p begins with that mean nothing in the middle
+// of a line.
+func plain(p []byte) int {
+	for _, c := range []byte("\r\n\x00") {
+		if i := bytes.IndexByte(p, c); i >= 0 {
+			p = p[:i]
 		}
 	}
-	in.octets += int64(len(p))
 	return len(p)
 }
 
@@ -119,8 +137,8 @@ func (in *intake) lone() {
 	}
 }
 
-func (in *intake) put(c byte) {
-	in.out = append(in.out, c)
+func (in *intake) put(p ...byte) {
+	in.out = append(in.out, p...)
 	in.empty = false
 }
 

@@ -48,6 +48,7 @@ type session struct {
 type transaction struct {
 	policy  *Policy
 	account *account
+	limit   int64  // octets
 	from    string // "" is the null reverse-path
 	utf8    bool
 	size    int64 // as declared, 0 if it was not
@@ -74,10 +75,17 @@ func (s *session) Mail(from string, o *smtp.MailOptions) error {
 	if err != nil {
 		return err
 	}
-	if o.Size > p.limit(s.peer.addr.Addr()) {
+	tx := &transaction{
+		policy:  p,
+		account: a,
+		limit:   p.limit(s.peer.addr.Addr()),
+		utf8:    o.UTF8,
+		size:    o.Size,
+		seen:    map[string]bool{},
+	}
+	if tx.size > tx.limit {
 		return tooLarge()
 	}
-	tx := &transaction{policy: p, account: a, utf8: o.UTF8, size: o.Size, seen: map[string]bool{}}
 	if from != "" {
 		addr, err := tx.address(from)
 		if err != nil {
@@ -110,9 +118,6 @@ func (s *session) client(p *Policy) (*account, error) {
 
 // Rcpt adds a recipient; one that is there already is delivered to once.
 func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
-	if s.tx == nil {
-		return refusal(503, "5.5.1", "no transaction runs")
-	}
 	addr, err := s.tx.address(to)
 	if err != nil {
 		return err
@@ -148,14 +153,14 @@ func (tx *transaction) address(s string) (mail.Address, error) {
 }
 
 // Data takes the content and answers for it: nil never, so that the reply
-// always has its own text.
+// always has its own text. Where the client gives up on its way, go-smtp may
+// have reset the session when the reader says so.
 func (s *session) Data(r io.Reader) error {
-	if s.tx == nil {
-		return refusal(503, "5.5.1", "no transaction runs")
-	}
-	content, err := s.read(r)
+	content, err := s.tx.read(r)
 	if err != nil {
-		return s.reject(err)
+		s.server.metrics.refused(err)
+		s.server.log.Debug("content did not come", "addr", s.peer.addr.String(), "err", err)
+		return asReply(err)
 	}
 	id, err := s.accept(s.server.running, content)
 	if err != nil {
@@ -170,13 +175,13 @@ func (s *session) Data(r io.Reader) error {
 const readAhead = 1 << 20
 
 // read reads all of the content. An error means that it is not whole.
-func (s *session) read(r io.Reader) ([]byte, error) {
+func (tx *transaction) read(r io.Reader) ([]byte, error) {
 	var b bytes.Buffer
-	b.Grow(int(min(s.tx.size, readAhead)) + bytes.MinRead)
+	b.Grow(int(min(tx.size, readAhead)) + bytes.MinRead)
 	if _, err := b.ReadFrom(r); err != nil {
 		return nil, fmt.Errorf("read content: %w", err)
 	}
-	if int64(b.Len()) > s.tx.policy.limit(s.peer.addr.Addr()) {
+	if int64(b.Len()) > tx.limit {
 		return nil, tooLarge()
 	}
 	return b.Bytes(), nil
