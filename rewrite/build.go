@@ -29,8 +29,8 @@ type Request struct {
 // Plan decides what is tracked. It never fails: what cannot be edited safely
 // is left, and Plan.Reason and the links say why.
 func (r *Rewriter) Plan(req Request) (p *Plan) {
+	_, end, _ := mail.ParseHeader(req.Content)
 	untouched := func(reason string) *Plan {
-		_, end, _ := mail.ParseHeader(req.Content)
 		return &Plan{
 			reason: reason, size: len(req.Content), bodyAt: end, id: req.ID, privacy: req.Privacy,
 			shared: req.Shared, recipients: req.Recipients, baseURL: r.base,
@@ -82,6 +82,9 @@ func (b *builder) build() (reason string) {
 		return ReasonPrivacy
 	case !b.req.Opens && !b.req.Clicks:
 		return ReasonOff
+	}
+	if b.plan.bodyAt > maxHeader {
+		return ReasonMIMELimits
 	}
 	s := splitter{content: b.req.Content}
 	b.top = s.split(0, len(b.req.Content), 0, "text/plain")
@@ -138,7 +141,7 @@ func (b *builder) open(p *part) (reason string, ok bool) {
 	if !known {
 		return ReasonEncodingUnknown, true
 	}
-	text, ok := codec.decode(b.req.Content[p.body:p.end])
+	text, lines, ok := codec.decode(b.req.Content[p.body:p.end])
 	if !ok {
 		return ReasonEncodingBroken, true
 	}
@@ -153,7 +156,7 @@ func (b *builder) open(p *part) (reason string, ok bool) {
 	if reason = armour(text); reason != "" {
 		return reason, true
 	}
-	p.codec = codec
+	p.codec, p.lines = codec, lines
 	p.page, ok = scanPage(text, masked, charset)
 	return "", ok
 }

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/htmlindex"
+	"golang.org/x/text/encoding/simplifiedchinese"
 )
 
 // A charset is what the engine needs to know of a part's charset label.
@@ -18,6 +19,9 @@ func (c charset) utf8() bool { return c.name == "utf-8" }
 
 // decoder returns what turns text of the charset into UTF-8 for labels.
 func (c charset) decoder() *encoding.Decoder {
+	if c.hz { // which htmlindex, for the web's sake, replaces
+		return simplifiedchinese.HZGB2312.NewDecoder()
+	}
 	e, err := htmlindex.Get(c.name)
 	if c.name == "" || c.utf8() || err != nil {
 		return encoding.Nop.NewDecoder()
@@ -120,6 +124,28 @@ const (
 // filler stands for a masked byte. It is no letter: a letter behind a bare <
 // would make a tag of it.
 const filler = '_'
+
+// unshifted turns the runs of ISO-2022-KR and -CN, which are of the set that
+// SO shifts to, into what EUC-KR and GBK have for them.
+func unshifted(text string) string {
+	var out []byte
+	high := byte(0)
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == so:
+			high = 0x80
+		case c == si:
+			high = 0
+		case c == esc && strings.HasPrefix(text[i+1:], "$)"):
+			i += 3
+		case c > ' ' && c < 0x7f:
+			out = append(out, c|high)
+		default:
+			out = append(out, c)
+		}
+	}
+	return string(out)
+}
 
 // mask returns text with the bytes of shifted runs (ISO-2022-KR, -JP, -CN and
 // HZ, whatever the label says) replaced, offset for offset; text itself where

@@ -203,7 +203,7 @@ func align(a, b []byte, seen *tally) error {
 			j += len(m)
 			continue
 		}
-		if i < len(a) && j < len(b) && a[i] == b[j] && !(a[i] == ' ' && optOutRE.Match(a[i:]) && !optOutRE.Match(b[j:])) {
+		if i < len(a) && j < len(b) && a[i] == b[j] && !removed(a[i:], b[j:]) {
 			i, j = i+1, j+1
 			continue
 		}
@@ -218,6 +218,13 @@ func align(a, b []byte, seen *tally) error {
 		return fmt.Errorf("at %d of %d: %.60q became %.60q", i, len(a), a[min(i, len(a)):], b[min(j, len(b)):])
 	}
 	return nil
+}
+
+// removed reports whether a begins with an opt-out, blanks before it, that b
+// lacks.
+func removed(a, b []byte) bool {
+	m := optOutRE.Find(a)
+	return m != nil && !optOutRE.Match(b) && len(a) > len(m) && a[len(m)] == b[0]
 }
 
 // alignLink compares the original value at a[i:] with a link of the copy and
@@ -299,6 +306,9 @@ func checkCopy(t testing.TB, r *Rewriter, content []byte) (*Plan, []byte, tally)
 			t.Fatalf("untouched (%s), yet it changed", p.Reason())
 		}
 		return p, out, seen
+	}
+	if bytes.HasSuffix(content, []byte("\r\n")) != bytes.HasSuffix(out, []byte("\r\n")) {
+		t.Errorf("the copy ends in %q", out[max(0, len(out)-10):])
 	}
 	if err := compare(readEntity(content), readEntity(out), &seen); err != nil {
 		t.Fatal(err)

@@ -15,8 +15,7 @@ func (b *builder) encode(p *part, splices []splice) {
 	enc := b.req.Content[p.body:p.end]
 	switch p.codec {
 	case codecQuoted:
-		_, lines := decodeQuoted(enc)
-		b.plan.add(plainRegion(p.body, p.end, quoteSplices(enc, lines, splices)))
+		b.plan.add(plainRegion(p.body, p.end, quoteSplices(enc, p.lines, splices)))
 	case codecBase64:
 		b.encodeBase64(p, enc, splices)
 	default:

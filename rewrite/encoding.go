@@ -29,16 +29,18 @@ func codecOf(name string) (c codec, ok bool) {
 }
 
 // decode undoes the encoding of enc; ok is false where decoders would differ.
-// For codecPlain the result is enc itself.
-func (c codec) decode(enc []byte) (text []byte, ok bool) {
+// For codecPlain text is enc itself, for codecQuoted lines says where the
+// lines lie.
+func (c codec) decode(enc []byte) (text []byte, lines []mark, ok bool) {
 	switch c {
 	case codecQuoted:
-		text, _ = decodeQuoted(enc)
-		return text, true
+		text, lines = decodeQuoted(enc)
+		return text, lines, true
 	case codecBase64:
-		return decodeBase64(enc)
+		text, ok = decodeBase64(enc)
+		return text, nil, ok
 	}
-	return enc, true
+	return enc, nil, true
 }
 
 // decodeBase64 accepts line ends and blanks between characters and nothing
@@ -60,7 +62,7 @@ type mark struct{ text, enc int }
 // equals sign that escapes nothing stands for itself, as every reader has it.
 func decodeQuoted(enc []byte) (text []byte, lines []mark) {
 	text = make([]byte, 0, len(enc))
-	lines = make([]mark, 0, len(enc)/60+1)
+	lines = make([]mark, 0, bytes.Count(enc, []byte("\n"))+1)
 	for at := 0; at < len(enc); {
 		lines = append(lines, mark{len(text), at})
 		line, ending := cutLine(enc[at:])
@@ -132,6 +134,9 @@ func encodedRanges(enc []byte, lines []mark, splices []splice) []span {
 		switch {
 		case s.from < s.to:
 			out[i].from = l.find(s.from).from
+			if out[i].from == l.full { // else the blanks before the line end would come to life
+				out[i].from = l.last
+			}
 			out[i].to = l.find(s.to - 1).to
 		case s.from > 0:
 			end := l.find(s.from - 1).to

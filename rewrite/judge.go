@@ -75,7 +75,7 @@ func (j *judge) anchor(p *page, a anchor, held map[*html.Node]string) verdict {
 	href := strings.Trim(a.href, " ")
 	sel := goquery.NewDocumentFromNode(a.node).Selection
 	v := verdict{value: trimmed(p.text, a.value), quote: a.quote}
-	v.link = mail.Link{URL: strings.ToValidUTF8(href, "\uFFFD"), Label: label(sel), Decision: mail.Left}
+	v.link = mail.Link{URL: strings.ToValidUTF8(shorten(href, mail.DestinationMax), "\uFFFD"), Label: label(sel), Decision: mail.Left}
 	v.link.Reason = j.reason(p, a, href, sel, v.link.Label, held)
 	masked := string(v.value.in(p.text)) != string(v.value.in(p.mask))
 	if v.link.Reason == "" {
@@ -103,6 +103,8 @@ func (j *judge) reason(p *page, a anchor, href string, sel *goquery.Selection, l
 		return LinkTag
 	case href == "":
 		return LinkEmpty
+	case len(href) > mail.DestinationMax && (s == "http" || s == "https"):
+		return LinkTooLong
 	case isPlaceholder(href):
 		return LinkPlaceholder
 	case href[0] == '#':
@@ -121,12 +123,13 @@ func (j *judge) reason(p *page, a anchor, href string, sel *goquery.Selection, l
 			return reason
 		}
 	}
+	lower := strings.ToLower(href)
 	switch {
 	case !j.req.Clicks:
 		return LinkClicksOff
-	case j.unsubscribe[href], isUnsubscribe(href, label, sel):
+	case j.unsubscribe[href], unsubscribeURL.match(href, lower), isUnsubscribe(label, sel):
 		return LinkUnsubscribe
-	case oneTime.MatchString(href):
+	case isOneTime(href, lower):
 		return LinkOneTime
 	case j.isExcludedDomain(href):
 		return LinkDomain
@@ -136,19 +139,19 @@ func (j *judge) reason(p *page, a anchor, href string, sel *goquery.Selection, l
 	return ""
 }
 
-// isUnsubscribe judges by the address, by the label, and where the label says
-// no more than "here", by the sentence it stands in.
-func isUnsubscribe(href, label string, sel *goquery.Selection) bool {
-	if unsubscribeURL.MatchString(href) || unsubscribeLabel.MatchString(label) {
+// isUnsubscribe judges by the label, and where it says no more than "here", by
+// the sentence it stands in.
+func isUnsubscribe(label string, sel *goquery.Selection) bool {
+	if unsubscribeLabel.match(label, strings.ToLower(label)) {
 		return true
 	}
-	if !vagueLabel.MatchString(label) {
+	if !isVague(label) {
 		return false
 	}
 	const sentence = 600
 	block := sel.ParentsFiltered("p, td, li, div, center, body").First()
 	text := textOf(block, sentence)
-	return len(text) < sentence && unsubscribeLabel.MatchString(text)
+	return len(text) < sentence && unsubscribeLabel.match(text, strings.ToLower(text))
 }
 
 // label returns what a reader sees of a link: its text, else what its images

@@ -28,8 +28,9 @@ type part struct {
 	attached bool
 	blocked  string // why nothing in it is edited
 	children []*part
-	codec    codec
 	page     *page // of an HTML part that can be edited
+	codec    codec // of its transfer encoding
+	lines    []mark
 }
 
 // A splitter takes a message apart without copying it.

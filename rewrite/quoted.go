@@ -56,11 +56,11 @@ func (q *quoter) escaped(c byte) {
 // splice appends what s puts in, with token in its slot. The first character
 // of a token comes of its version and is a letter.
 func (q *quoter) splice(s splice, token []byte) {
-	q.literal(s.before)
+	q.text(s.before)
 	if s.slot != slotNone {
 		q.unit(token...)
 	}
-	q.literal(s.after)
+	q.text(s.after)
 }
 
 // placeholder stands for a token while a plan is made.
@@ -81,14 +81,14 @@ func quoteSplices(enc []byte, lines []mark, splices []splice) []splice {
 			q.again(enc[from-n : from])
 			from -= n
 		}
-		q.literal(s.before)
+		q.text(s.before)
 		cut := len(q.out)
 		if s.slot != slotNone {
 			q.unit(placeholder...)
 			cut = len(q.out) - len(placeholder)
 		}
 		after := len(q.out)
-		q.literal(s.after)
+		q.text(s.after)
 		if rest, limit := restOfLine(enc, ranges, i); rest > 0 && q.col+rest > limit {
 			q.soft()
 		}

@@ -66,8 +66,9 @@ type page struct {
 // A scanner fills a page.
 type scanner struct {
 	*page
-	str     string // text as a string, which all node data is cut from
-	decoder *encoding.Decoder
+	str     string            // text as a string, which all node data is cut from
+	decoder *encoding.Decoder // nil where the text is UTF-8 as it stands
+	shifts  bool              // some runs of the text are shifted
 	tokens  int
 	attrs   []attr // of the current tag
 }
@@ -79,7 +80,8 @@ func scanPage(text, mask []byte, c charset) (p *page, ok bool) {
 		return nil, false
 	}
 	s := &scanner{page: p, str: string(text)}
-	if !c.utf8() && !isASCII(text) {
+	s.shifts = !bytes.Equal(text, mask)
+	if !c.utf8() && (s.shifts || !isASCII(text)) {
 		s.decoder = c.decoder()
 	}
 	return p, s.scan(0, len(text), 0)
@@ -247,7 +249,10 @@ func (s *scanner) key(a attr) string { return strings.ToLower(s.str[a.name.from:
 // and selectors.
 func (s *scanner) decoded(in span) string {
 	text := s.str[in.from:in.to]
-	if s.decoder != nil && !isASCII(text) {
+	if strings.IndexByte(text, so) >= 0 {
+		text = unshifted(text)
+	}
+	if s.decoder != nil && (s.shifts || !isASCII(text)) {
 		text, _ = s.decoder.String(text)
 	}
 	return html.UnescapeString(text)

@@ -18,19 +18,22 @@ const maxNesting = 512
 // hostile part costs is linear in its size.
 type tree struct {
 	root html.Node
-	open []*html.Node // root first
-	base int          // elements of open below it belong to an outer scan
+	open []openNode // root first
+	base int        // elements of open below it belong to an outer scan
 	slab []html.Node
 }
 
-func newTree() *tree {
-	t := &tree{root: html.Node{Type: html.DocumentNode}}
-	t.open = append(t.open, &t.root)
-	t.base = 1
-	return t
+type openNode struct {
+	node *html.Node
+	kind kind
 }
 
-func (t *tree) top() *html.Node { return t.open[len(t.open)-1] }
+func newTree() *tree {
+	t := &tree{base: 1}
+	t.root.Type = html.DocumentNode
+	t.open = append(t.open, openNode{node: &t.root})
+	return t
+}
 
 // add appends a node to the innermost open element.
 func (t *tree) add(n html.Node) *html.Node {
@@ -40,7 +43,7 @@ func (t *tree) add(n html.Node) *html.Node {
 	node := &t.slab[0]
 	t.slab = t.slab[1:]
 	*node = n
-	t.top().AppendChild(node)
+	t.open[len(t.open)-1].node.AppendChild(node)
 	return node
 }
 
@@ -50,18 +53,23 @@ func (t *tree) text(s string) { t.add(html.Node{Type: html.TextNode, Data: s}) }
 // start adds an element and opens it unless it is void. ok is false when
 // elements are nested too deep.
 func (t *tree) start(name string, attrs []html.Attribute, selfClosing bool) (n *html.Node, ok bool) {
-	if closes, scope := implied(name); closes != "" {
-		t.closeAny(closes, scope)
+	k := kindOf(name)
+	if closes, scope := k.implied(); closes != 0 {
+		t.closeKind(closes, scope)
 	}
-	if name == "tr" && t.top().Data == "table" {
-		t.open = append(t.open, t.add(html.Node{Type: html.ElementNode, Data: "tbody"}))
+	if k == kindRow && t.open[len(t.open)-1].kind == kindTable {
+		t.push("tbody", nil)
 	}
-	n = t.add(html.Node{Type: html.ElementNode, Data: name, Attr: attrs})
 	if isVoid(name) || selfClosing && strings.Contains(name, ":") {
-		return n, true
+		return t.add(html.Node{Type: html.ElementNode, Data: name, Attr: attrs}), true
 	}
-	t.open = append(t.open, n)
-	return n, len(t.open) <= maxNesting
+	return t.push(name, attrs), len(t.open) <= maxNesting
+}
+
+func (t *tree) push(name string, attrs []html.Attribute) *html.Node {
+	n := t.add(html.Node{Type: html.ElementNode, Data: name, Attr: attrs})
+	t.open = append(t.open, openNode{n, kindOf(name)})
+	return n
 }
 
 // end closes the innermost element of that name, and what is open in it,
@@ -69,71 +77,115 @@ func (t *tree) start(name string, attrs []html.Attribute, selfClosing bool) (n *
 func (t *tree) end(name string) {
 	scope := cellScope
 	if isTablePart(name) {
-		scope = "table"
+		scope = kindTable
 	}
 	for i := len(t.open) - 1; i >= t.base; i-- {
-		if t.open[i].Data == name {
+		if t.open[i].node.Data == name {
 			t.open = t.open[:i]
 			return
 		}
-		if hasWord(scope, t.open[i].Data) {
+		if t.open[i].kind&scope != 0 {
 			return
 		}
 	}
 }
 
-// closeAny closes the innermost open element that is one of names, looking no
+// closeKind closes the innermost open element of one of the kinds, looking no
 // further than one of scope.
-func (t *tree) closeAny(names, scope string) {
+func (t *tree) closeKind(kinds, scope kind) {
 	for i := len(t.open) - 1; i >= t.base; i-- {
-		name := t.open[i].Data
-		if hasWord(names, name) {
+		if t.open[i].kind&kinds != 0 {
 			t.open = t.open[:i]
 			return
 		}
-		if hasWord(scope, name) {
+		if t.open[i].kind&scope != 0 {
 			return
 		}
 	}
 }
 
-// hasWord looks a name up in a list separated by spaces.
-func hasWord(list, name string) bool {
-	for word := range strings.FieldsSeq(list) {
-		if word == name {
-			return true
-		}
+// A kind tells apart the elements that end tags and implied ends look at.
+type kind uint16
+
+const (
+	kindCell kind = 1 << iota
+	kindRow
+	kindSection // of a table
+	kindTable
+	kindCaption
+	kindItem
+	kindList
+	kindTerm // dt, dd
+	kindTerms
+	kindOption
+	kindSelect
+	kindParagraph
+	kindBlock // what ends a paragraph
+	kindDiv
+	kindLink
+
+	cellScope = kindCell | kindTable | kindCaption
+)
+
+func kindOf(name string) kind {
+	switch name {
+	case "td", "th":
+		return kindCell
+	case "tr":
+		return kindRow
+	case "tbody", "thead", "tfoot":
+		return kindSection
+	case "table":
+		return kindTable
+	case "caption":
+		return kindCaption
+	case "li":
+		return kindItem
+	case "ul", "ol":
+		return kindList
+	case "dt", "dd":
+		return kindTerm
+	case "dl":
+		return kindTerms
+	case "option":
+		return kindOption
+	case "select":
+		return kindSelect
+	case "p":
+		return kindParagraph
+	case "div":
+		return kindDiv
+	case "h1", "h2", "h3", "h4", "h5", "h6", "hr", "center", "blockquote", "form", "pre",
+		"section", "article", "header", "footer", "address":
+		return kindBlock
+	case "a":
+		return kindLink
 	}
-	return false
+	return 0
 }
 
-const cellScope = "td th table caption"
-
-// implied returns which open element a start tag closes, and where the search
-// for it ends.
-func implied(name string) (closes, scope string) {
-	switch name {
-	case "li":
-		return "li", "ul ol div " + cellScope
-	case "dt", "dd":
-		return "dt dd", "dl div " + cellScope
-	case "option":
-		return "option", "select"
-	case "td", "th":
-		return "td th", "tr table"
-	case "tr":
-		return "tr", "table"
-	case "tbody", "thead", "tfoot":
-		return "tbody thead tfoot", "table"
-	case "body":
-		return "head", "html"
-	case "a":
-		return "a", cellScope
-	case "p", "div", "table", "ul", "ol", "dl", "h1", "h2", "h3", "h4", "h5", "h6", "hr",
-		"center", "blockquote", "form", "pre", "section", "article", "header", "footer", "address":
-		return "p", "button div " + cellScope
+// implied returns the kinds of which a start tag closes the innermost, and
+// where the search for it ends.
+func (k kind) implied() (closes, scope kind) {
+	switch k {
+	case kindItem:
+		return kindItem, kindList | kindDiv | cellScope
+	case kindTerm:
+		return kindTerm, kindTerms | kindDiv | cellScope
+	case kindOption:
+		return kindOption, kindSelect
+	case kindCell:
+		return kindCell, kindRow | kindTable
+	case kindRow:
+		return kindRow, kindTable
+	case kindSection:
+		return kindSection, kindTable
+	case kindLink:
+		return kindLink, cellScope
+	case kindParagraph, kindBlock, kindDiv, kindTable, kindList, kindTerms:
+		return kindParagraph, kindDiv | cellScope
 	}
-	return "", ""
+	return 0, 0
 }
 
 func isVoid(name string) bool {

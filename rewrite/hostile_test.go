@@ -1,0 +1,94 @@
+package rewrite
+
+import (
+	"bytes"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestHostile plans what is made to exhaust: within seconds, within a few
+// times its size in memory, never an error, and rendered byte for byte where
+// nothing may be edited.
+func TestHostile(t *testing.T) {
+	page := func(html string) []byte { return htmlMail("", html) }
+	multipart := func(body string) []byte {
+		return wire([]byte(head + "Content-Type: multipart/mixed; boundary=b\n\n" + body))
+	}
+	repeat := strings.Repeat
+	for _, tt := range []struct {
+		name    string
+		content []byte
+		reason  string // "": edited
+	}{
+		{"10,000 nested parts", nestedParts(10_000), ReasonMIMELimits},
+		{"10,000 nested messages", []byte(repeat("Content-Type: message/rfc822\r\n\r\n", 10_000)), ReasonForwarded},
+		{"100,000 parts", multipart(repeat("--b\n\nx\n", 100_000)), ReasonMIMELimits},
+		{"the same boundary nested", multipart(repeat("--b\nContent-Type: multipart/mixed; boundary=b\n\n", 5000)), ReasonMIMEBroken},
+		{"a boundary of 1 MB", wire([]byte("Content-Type: multipart/mixed; boundary=\"" + repeat("b", 1<<20) + "\"\n\nx\n")), ReasonMIMELimits},
+		{"a million header fields", wire([]byte(repeat("a: b\n", 1_000_000) + "\nx\n")), ReasonMIMELimits},
+		{"a header field of 10 MB", wire([]byte("a: " + repeat("b", 10<<20) + "\n\nx\n")), ReasonMIMELimits},
+		{"an attribute of 10 MB", page(`<p title="` + repeat("x", 10<<20) + `"><a href="https://example.com/">x</a>`), ""},
+		{"an href of 10 MB", page(`<a href="https://example.com/` + repeat("x", 10<<20) + `">x</a>`), ""},
+		{"300,000 attributes", page(`<p ` + attributes(300_000) + `>`), ReasonHTMLLimits},
+		{"100,000 divs", page(repeat("<div>", 100_000)), ReasonHTMLLimits},
+		{"a million links", page(repeat(`<a href="https://example.com/">x</a>`, 1_000_000)), ReasonHTMLLimits},
+		{"10,000 links on one line", page(repeat(`<a href="https://example.com/">x</a>`, 10_000)), ""},
+		{"10,000 links on one line of quoted-printable", htmlMail("Content-Transfer-Encoding: quoted-printable\n", repeat(`<a href=3D"https://example.com/">x</a>`, 10_000)), ""},
+		{"5,000 vague links in one paragraph", page("<p>" + repeat(`<a href="https://example.com/">here</a> x `, 5000)), ""},
+		{"open links within each other", page(repeat(repeat(`<v:rect href="https://example.com/">`, 400)+repeat(`</v:rect>`, 400), 20) + repeat("text ", 200_000)), ""},
+		{"comments never closed", page(repeat("<!--", 500_000)), ReasonNothing},
+		{"conditional comments", page(repeat("<!--[if mso]>", 300_000)), ReasonNothing},
+		{"unclosed tags", page(repeat("<a href=", 1_000_000)), ReasonNothing},
+		{"formatting elements", page("<p>" + repeat("<font a=1><b c=2>", 200) + "</p>" + repeat("<p>x</p>", 50_000)), ""},
+		{"stray end tags", page(repeat("<i>", 500) + repeat("</b>", 300_000)), ""},
+		{"entities", page(`<a href="https://example.com/` + repeat("&amp", 1_000_000) + `">x</a>`), ""},
+		{"base64 of 24 MB in one line", wire([]byte("Content-Type: text/html\nContent-Transfer-Encoding: base64\n\n" + repeat("QUFB", 6<<20) + "\n")), ReasonHTMLLimits},
+		{"quoted-printable without text", wire([]byte("Content-Type: text/html\nContent-Transfer-Encoding: quoted-printable\n\n" + repeat("=\n", 2_000_000))), ""},
+		{"parameters", wire([]byte("Content-Type: text/html;" + repeat(" a=b;", 100_000) + "\n\nx\n")), ""},
+		{"comments in a field", wire([]byte("Content-Type: text/html " + repeat("(", 500_000) + "\n\nx\n")), ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRewriter(t, nil)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			start := time.Now()
+			p := r.Plan(request(tt.content))
+			took := time.Since(start)
+			runtime.ReadMemStats(&after)
+			out := rendered(t, p, tt.content, 1)
+			if p.Reason() != tt.reason {
+				t.Errorf("reason %q, want %q", p.Reason(), tt.reason)
+			}
+			if !p.Edited() && !bytes.Equal(out, tt.content) {
+				t.Error("it changed")
+			}
+			allocated := after.TotalAlloc - before.TotalAlloc
+			t.Logf("%d KB: %v, %d KB allocated", len(tt.content)>>10, took.Round(time.Millisecond), allocated>>10)
+			if took > 5*time.Second {
+				t.Errorf("took %v", took)
+			}
+			if limit := uint64(128<<20 + 60*len(tt.content)); allocated > limit {
+				t.Errorf("allocated %d MB", allocated>>20)
+			}
+		})
+	}
+}
+
+func nestedParts(depth int) []byte {
+	var b bytes.Buffer
+	for i := range depth {
+		fmt.Fprintf(&b, "Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n", i, i)
+	}
+	return b.Bytes()
+}
+
+func attributes(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "a%d=1 ", i)
+	}
+	return b.String()
+}
