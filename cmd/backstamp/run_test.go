@@ -294,3 +294,16 @@ func freeAddress(t testing.TB) string {
 	defer l.Close()
 	return l.Addr().String()
 }
+
+// awaitListener waits until a program that was started listens.
+func awaitListener(t testing.TB, addr string) {
+	t.Helper()
+	for range 200 {
+		if c, err := net.Dial("tcp", addr); err == nil {
+			c.Close()
+			return
+		}
+		<-time.After(25 * time.Millisecond) // a foreign process tells nobody when it is ready
+	}
+	t.Fatalf("nobody listens on %s", addr)
+}
