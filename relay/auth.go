@@ -3,10 +3,62 @@ package relay
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/base64"
+	"strings"
 
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
+
+	"backstamp/mail"
 )
+
+// auth carries out AUTH (RFC 4954): whatever the client sends until the end of
+// the exchange is for the session, and for nobody's log.
+func (f *front) auth(cmd command) error {
+	_, initial, _ := strings.Cut(cmd.arg, " ")
+	if !isBase64(strings.TrimSpace(initial)) {
+		return f.misstep(errBase64())
+	}
+	r, err := f.inner.exchange(cmd.String())
+	for err == nil && r.Code == 334 {
+		f.say(r)
+		r, err = f.respond()
+	}
+	if err != nil {
+		return err
+	}
+	f.say(r)
+	if r.Code != 535 {
+		return nil
+	}
+	f.server.metrics.logins.WithLabelValues("refused").Inc()
+	if f.failures++; f.failures >= f.policy.limits.LoginFailures {
+		return refusal(421, "4.7.0", "too many failed logins")
+	}
+	return nil
+}
+
+// respond reads one response of an AUTH exchange and returns the session's
+// reply to it.
+func (f *front) respond() (mail.Reply, error) {
+	line, err := f.readLine()
+	if err != nil {
+		return mail.Reply{}, err
+	}
+	f.peer.transcript.client("***")
+	if line != "*" && !isBase64(line) {
+		_, err := f.inner.exchange("*")
+		return replyOf(errBase64()), err
+	}
+	return f.inner.exchange(line)
+}
+
+func isBase64(s string) bool {
+	_, err := base64.StdEncoding.DecodeString(s)
+	return err == nil || s == "=" // an initial response of no octets
+}
+
+func errBase64() *smtp.SMTPError { return refusal(501, "5.5.2", "malformed base64") }
 
 // A digest stands for a password where it is compared, so that its length
 // shows in no timing either.

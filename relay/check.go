@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"time"
+	"os"
 
 	"backstamp/mail"
 )
@@ -72,17 +72,16 @@ func checkDefaultDomain(name string) error {
 
 func (l Limits) check() error {
 	var errs []error
-	for key, n := range map[string]int64{
-		"message": l.Message, "recipients": int64(l.Recipients), "connections": int64(l.Connections),
-		"connections_per_client": int64(l.ConnectionsPerClient), "login_failures": int64(l.LoginFailures),
+	for _, n := range []struct {
+		key   string
+		value int64
+	}{
+		{"message", l.Message}, {"recipients", int64(l.Recipients)}, {"connections", int64(l.Connections)},
+		{"connections_per_client", int64(l.ConnectionsPerClient)}, {"login_failures", int64(l.LoginFailures)},
+		{"read", int64(l.Read)}, {"idle", int64(l.Idle)}, {"session", int64(l.Session)},
 	} {
-		if n <= 0 {
-			errs = append(errs, mail.Settingf("limits."+key, "%d; expected a number above 0", n))
-		}
-	}
-	for key, d := range map[string]time.Duration{"read": l.Read, "idle": l.Idle, "session": l.Session} {
-		if d <= 0 {
-			errs = append(errs, mail.Settingf("limits."+key, "%v; expected a time above 0", d))
+		if n.value <= 0 {
+			errs = append(errs, mail.Settingf("limits."+n.key, "not above 0; expected a limit that lets mail in"))
 		}
 	}
 	return errors.Join(errs...)
@@ -136,9 +135,17 @@ func (d *door) loadTLS(settingf func(key, format string, args ...any) error) err
 	if d.Cert == "" || d.Key == "" {
 		return settingf("cert", "tls is %s and cert or key is missing; expected two files in PEM", d.TLS)
 	}
-	pair, err := tls.LoadX509KeyPair(d.Cert, d.Key)
+	cert, err := os.ReadFile(d.Cert)
 	if err != nil {
-		return settingf("cert", "cannot be loaded: %v; expected a certificate and its key in PEM", err)
+		return settingf("cert", "cannot be read: %v; expected a file with a certificate in PEM", err)
+	}
+	key, err := os.ReadFile(d.Key)
+	if err != nil {
+		return settingf("key", "cannot be read: %v; expected a file with the certificate's key in PEM", err)
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return settingf("cert", "does not work with its key: %v; expected a certificate and its key in PEM", err)
 	}
 	versions := map[string]uint16{"": tls.VersionTLS12, "1.0": tls.VersionTLS10, "1.1": tls.VersionTLS11, "1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
 	oldest, ok := versions[d.MinTLS]

@@ -2,7 +2,6 @@ package relay
 
 import (
 	"bufio"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +9,6 @@ import (
 	"net/netip"
 	"os"
 	"runtime/debug"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,36 +27,6 @@ const (
 // outBuffer holds the replies to what a client pipelines, in octets: there is
 // one for each connection.
 const outBuffer = 1024
-
-// A peer is what is known of the client at the other end. The front's
-// goroutine owns it; a session reads it while the front waits for its reply.
-type peer struct {
-	listener   int // its index in the policy
-	addr       netip.AddrPort
-	tls        string // version, "" in the clear
-	esmtp      bool   // it said EHLO
-	tolerated  bool   // its line ends are set right instead of refused
-	quirks     []string
-	transcript transcript
-}
-
-// quirk notes an oddity of the transaction that runs or begins.
-func (p *peer) quirk(names ...string) {
-	for _, name := range names {
-		if !slices.Contains(p.quirks, name) {
-			p.quirks = append(p.quirks, name)
-		}
-	}
-}
-
-// The quirks of clients. The strings are API.
-const (
-	quirkBareLF   = "bare-lf"
-	quirkBareCR   = "bare-cr"
-	quirkNUL      = "nul"
-	quirkNaked    = "path-without-brackets"
-	quirkNoDomain = "address-without-domain"
-)
 
 // A front owns the socket of one connection: TLS, deadlines, command lines,
 // the state of DATA and BDAT, and the transcript. Behind it a go-smtp server
@@ -351,54 +319,6 @@ func (f *front) reset() {
 	f.mail, f.rcpts, f.in, f.peer.quirks = false, 0, nil, nil
 }
 
-// auth carries out AUTH (RFC 4954): whatever the client sends until the end of
-// the exchange is for the session, and for nobody's log.
-func (f *front) auth(cmd command) error {
-	_, initial, _ := strings.Cut(cmd.arg, " ")
-	if !isBase64(initial) {
-		return f.misstep(errBase64())
-	}
-	r, err := f.inner.exchange(cmd.String())
-	for err == nil && r.Code == 334 {
-		f.say(r)
-		r, err = f.respond()
-	}
-	if err != nil {
-		return err
-	}
-	f.say(r)
-	if r.Code != 535 {
-		return nil
-	}
-	f.server.metrics.logins.WithLabelValues("refused").Inc()
-	if f.failures++; f.failures >= f.policy.limits.LoginFailures {
-		return refusal(421, "4.7.0", "too many failed logins")
-	}
-	return nil
-}
-
-// respond reads one response of an AUTH exchange and returns the session's
-// reply to it.
-func (f *front) respond() (mail.Reply, error) {
-	line, err := f.readLine()
-	if err != nil {
-		return mail.Reply{}, err
-	}
-	f.peer.transcript.client("***")
-	if line != "*" && !isBase64(line) {
-		_, err := f.inner.exchange("*")
-		return replyOf(errBase64()), err
-	}
-	return f.inner.exchange(line)
-}
-
-func isBase64(s string) bool {
-	_, err := base64.StdEncoding.DecodeString(s)
-	return err == nil || s == "=" // an initial response of no octets
-}
-
-func errBase64() *smtp.SMTPError { return refusal(501, "5.5.2", "malformed base64") }
-
 // misstep refuses a command that is no part of any transaction; a client that
 // makes many has no business here.
 func (f *front) misstep(err error) error {
@@ -438,6 +358,13 @@ func (f *front) farewell(err error) {
 	}
 	f.w.Flush()
 }
+
+// drain ends the connection at the next moment at which nothing is lost. Any
+// goroutine may call it, and cut.
+func (f *front) drain() { f.wire.drain() }
+
+// cut ends the connection now.
+func (f *front) cut() { f.wire.Close() }
 
 // close ends the session, then the socket.
 func (f *front) close() {

@@ -25,14 +25,14 @@ func FuzzSession(f *testing.F) {
 	}
 	f.Add("EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<r@dest.test>\r\nDATA\r\n\r\r\n.\r\nMAIL FROM:<>\r\n", -1, false)
 	f.Add("EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<r@dest.test>\r\nBDAT 3\r\nabcBDAT 0 LAST\r\nQUIT\r\n", 60, true)
-	policies := map[bool]*Policy{}
+	servers := map[bool]*reciter{}
 	for _, tolerant := range []bool{true, false} {
 		s := settings(f)
 		s.Listeners[0].Legacy = tolerant
-		policies[tolerant] = newPolicy(f, s)
+		servers[tolerant] = newReciter(newPolicy(f, s))
 	}
 	f.Fuzz(func(t *testing.T, text string, at int, tolerant bool) {
-		said, all := recite(policies[tolerant], "192.0.2.7", &pieces{text, at})
+		said, all := servers[tolerant].recite("192.0.2.7", &pieces{text, at})
 		if strings.Contains(said, "Internal server error") {
 			t.Fatalf("panic: %s", said)
 		}

@@ -65,7 +65,7 @@ func (in *inner) chunk(p []byte, last bool) (mail.Reply, error) {
 	sent := make(chan error, 1)
 	go func() { // go-smtp may refuse a chunk before it reads it
 		_, err := io.WriteString(in.conn, command+"\r\n")
-		if err == nil {
+		if err == nil && len(p) > 0 { // a pipe waits for the reader of nothing, too
 			_, err = in.conn.Write(p)
 		}
 		sent <- err

@@ -12,8 +12,8 @@ import (
 // connection, which is mostly for want of file descriptors.
 const acceptPause = 100 * time.Millisecond
 
-// accept takes connections of one listener until ctx ends.
-func (s *Server) accept(ctx context.Context, listener int, l net.Listener) {
+// listen takes connections of one listener until ctx ends.
+func (s *Server) listen(ctx context.Context, listener int, l net.Listener) {
 	for {
 		conn, err := l.Accept()
 		switch {
@@ -76,8 +76,6 @@ func (s *Server) enter(f *front) (why string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.closed:
-		return "closed"
 	case len(s.fronts) >= limits.Connections:
 		return "connections"
 	case !f.peer.addr.Addr().IsLoopback() && s.counts[client] >= limits.ConnectionsPerClient:

@@ -58,7 +58,7 @@ func TestNewPolicyErrors(t *testing.T) {
 		}, "listeners.0.cert"},
 		{"missing key", func(s *Settings) {
 			s.Listeners[0].TLS, s.Listeners[0].Cert, s.Listeners[0].Key = "implicit", cert, junk+"x"
-		}, "listeners.0.cert"},
+		}, "listeners.0.key"},
 		{"TLS version", func(s *Settings) {
 			s.Listeners[0].TLS, s.Listeners[0].Cert, s.Listeners[0].Key, s.Listeners[0].MinTLS = "implicit", cert, key, "3.0"
 		}, "listeners.0.min_tls"},

@@ -55,7 +55,6 @@ type Server struct {
 	mu     sync.Mutex // guards what follows
 	fronts map[*front]struct{}
 	counts map[netip.Prefix]int // connections by client
-	closed bool
 	conns  sync.WaitGroup
 }
 
@@ -137,15 +136,15 @@ func (s *Server) Serve(ctx context.Context) error {
 	defer s.stop()
 	var accepting sync.WaitGroup
 	for i, l := range s.listeners {
-		accepting.Go(func() { s.accept(ctx, i, l) })
+		accepting.Go(func() { s.listen(ctx, i, l) })
 	}
 	<-ctx.Done()
 	err := s.Close()
-	accepting.Wait()
+	accepting.Wait() // from here on no connection is added
 
 	done := make(chan struct{})
 	go func() { s.conns.Wait(); close(done) }()
-	s.each(func(f *front) { f.wire.drain() })
+	s.each((*front).drain)
 	timer := s.clock.NewTimer(s.drain)
 	defer timer.Stop()
 	select {
@@ -153,7 +152,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	case <-timer.C():
 		s.log.Warn("connections cut after waiting for them to end", "waited", s.drain)
 		s.stop()
-		s.each(func(f *front) { f.wire.Close() })
+		s.each((*front).cut)
 		<-done
 	}
 	return err
@@ -163,7 +162,6 @@ func (s *Server) Serve(ctx context.Context) error {
 func (s *Server) each(do func(*front)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.closed = true
 	for f := range s.fronts {
 		do(f)
 	}

@@ -167,7 +167,7 @@ func start(t testing.TB, s Settings) *rig {
 // close ends the server; clients that still speak are cut off.
 func (r *rig) close() {
 	r.stop()
-	r.server.each(func(f *front) { f.wire.Close() })
+	r.server.each((*front).cut)
 	<-r.done
 }
 

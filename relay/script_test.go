@@ -29,15 +29,28 @@ func (c *scriptConn) SetDeadline(time.Time) error      { return nil }
 func (c *scriptConn) SetReadDeadline(time.Time) error  { return nil }
 func (c *scriptConn) SetWriteDeadline(time.Time) error { return nil }
 
+// A reciter serves clients that do not wait, one after the other.
+type reciter struct {
+	server *Server
+	queue  *shelf
+}
+
+func newReciter(p *Policy) *reciter {
+	q := &shelf{}
+	return &reciter{New(p, q, clock.NewFake(now), slog.New(slog.DiscardHandler), nil), q}
+}
+
 // recite serves one connection from addr to its end and returns what the
 // server said and what it kept.
-func recite(p *Policy, addr string, client io.Reader) (said string, all []kept) {
-	q := &shelf{}
-	s := New(p, q, clock.NewFake(now), slog.New(slog.DiscardHandler), nil)
-	defer s.stop()
+func (r *reciter) recite(addr string, client io.Reader) (said string, all []kept) {
+	r.queue.kept = nil
 	conn := &scriptConn{Reader: client}
-	newFront(s, 0, conn, netip.AddrPortFrom(netip.MustParseAddr(addr), 4321)).serve()
-	return conn.said.String(), q.all()
+	newFront(r.server, 0, conn, netip.AddrPortFrom(netip.MustParseAddr(addr), 4321)).serve()
+	return conn.said.String(), r.queue.all()
+}
+
+func recite(p *Policy, addr string, client io.Reader) (said string, all []kept) {
+	return newReciter(p).recite(addr, client)
 }
 
 // pieces reads a text in two pieces, or byte by byte where at is negative.
@@ -77,7 +90,7 @@ func TestSmuggling(t *testing.T) {
 		"\n.\n", "\n.\r", "\r.\n", "\r.\r", "\n.\r\n", "\r.\r\n", "\r\n\x00.\r\n", // SMTP-Smuggling-Tools
 		"\r\n.\n", "\r\n.\r", "\r\n.\r\r\n", "\r\r\n.\r\r\n", "\r\r\n.\r\n", "\r\n.\r.\r\n", "\r\n.\x00\r\n",
 	}
-	p := newPolicy(t, settings(t))
+	r := newReciter(newPolicy(t, settings(t)))
 	for _, end := range ends {
 		lure := "From: a@example.com\r\n\r\nlure" + end + "MAIL FROM:<a@example.com>\r\nRCPT TO:<victim@dest.test>\r\nDATA\r\n" +
 			"From: a@example.com\r\n\r\nsmuggled\r\n.\r\n"
@@ -88,7 +101,7 @@ func TestSmuggling(t *testing.T) {
 		} {
 			for at := -1; at < len(text); at++ {
 				for _, addr := range []string{"127.0.0.1", "192.0.2.7"} {
-					said, all := recite(p, addr, &pieces{text, at})
+					said, all := r.recite(addr, &pieces{text, at})
 					refused := strings.Contains(said, "\r\n5")
 					if len(all) > 1 || len(all) == 0 && !refused || len(all) != len(queued.FindAllString(said, -1)) {
 						t.Fatalf("%q from %s cut at %d: %d mails kept\n%s", end, addr, at, len(all), said)

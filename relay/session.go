@@ -158,7 +158,7 @@ func (tx *transaction) address(s string) (mail.Address, error) {
 func (s *session) Data(r io.Reader) error {
 	content, err := s.tx.read(r)
 	if err != nil {
-		s.server.metrics.refused(err)
+		s.server.metrics.messages.WithLabelValues("incomplete").Inc()
 		s.server.log.Debug("content did not come", "addr", s.peer.addr.String(), "err", err)
 		return asReply(err)
 	}

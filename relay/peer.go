@@ -1,0 +1,36 @@
+package relay
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// A peer is what is known of the client at the other end. The front's
+// goroutine owns it; a session reads it while the front waits for its reply.
+type peer struct {
+	listener   int // its index in the policy
+	addr       netip.AddrPort
+	tls        string // version, "" in the clear
+	esmtp      bool   // it said EHLO
+	tolerated  bool   // its line ends are set right instead of refused
+	quirks     []string
+	transcript transcript
+}
+
+// quirk notes an oddity of the transaction that runs or begins.
+func (p *peer) quirk(names ...string) {
+	for _, name := range names {
+		if !slices.Contains(p.quirks, name) {
+			p.quirks = append(p.quirks, name)
+		}
+	}
+}
+
+// The quirks of clients. The strings are API.
+const (
+	quirkBareLF   = "bare-lf"
+	quirkBareCR   = "bare-cr"
+	quirkNUL      = "nul"
+	quirkNaked    = "path-without-brackets"
+	quirkNoDomain = "address-without-domain"
+)
