@@ -137,7 +137,7 @@ var subjectField = regexp.MustCompile(`(?m)^Subject: (\S+)\r?$`)
 // is killed under load again and again.
 func TestKilledUnderLoad(t *testing.T) {
 	cycles := 3
-	if n, err := strconv.Atoi(os.Getenv("BACKSTAMP_KILLS")); err == nil {
+	if n, err := strconv.Atoi(os.Getenv("BACKSTAMP_TEST_KILLS")); err == nil {
 		cycles = n
 	}
 	upstream := mailtest.Start(t, mailtest.Script{})

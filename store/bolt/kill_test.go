@@ -68,13 +68,13 @@ func victim(dir string) error {
 
 // TestKill kills a process that puts messages, again and again on one store:
 // every message that it acknowledged must be there, whole.
-// BACKSTAMP_KILLS sets how often.
+// BACKSTAMP_TEST_KILLS sets how often.
 func TestKill(t *testing.T) {
 	kills := 5
 	if testing.Short() {
 		kills = 1
 	}
-	if text := os.Getenv("BACKSTAMP_KILLS"); text != "" {
+	if text := os.Getenv("BACKSTAMP_TEST_KILLS"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil {
 			t.Fatal(err)
