@@ -27,9 +27,6 @@ func (f *front) data(cmd command) error {
 		return f.misstep(refusal(501, "5.5.4", "DATA takes no argument"))
 	}
 	f.say(mail.Reply{Code: 354, Lines: []string{"send the message, end with <CRLF>.<CRLF>"}})
-	if err := f.w.Flush(); err != nil {
-		return fmt.Errorf("write reply: %w", err)
-	}
 	t := &transfer{f: f, in: newIntake(true)}
 	for !t.in.ended {
 		p, err := f.ahead(chunkSize)
@@ -45,9 +42,12 @@ func (f *front) data(cmd command) error {
 	return t.finish()
 }
 
-// ahead returns what is there to read, at most n octets, waiting for the first.
-// The caller discards what it used of it.
+// ahead returns what is there to read, at most n octets, waiting for the first
+// once all replies are out. The caller discards what it used of it.
 func (f *front) ahead(n int) ([]byte, error) {
+	if err := f.flush(); err != nil {
+		return nil, err
+	}
 	if _, err := f.r.Peek(1); err != nil {
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF

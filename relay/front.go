@@ -137,16 +137,13 @@ func (f *front) next() error {
 	return f.command(cmd)
 }
 
-// readLine flushes what was said, unless the client has already sent more, and
-// reads a line: all of it must come within the idle time, and a drain may cut
-// in.
+// readLine reads a line: all of it must come within the idle time, and a drain
+// may cut in.
 func (f *front) readLine() (string, error) {
 	f.wire.expect(f.policy.limits.Idle, f.until(f.policy.limits.Idle), true)
 	defer f.wire.expect(f.policy.limits.Read, f.end, false)
-	if f.r.Buffered() == 0 {
-		if err := f.w.Flush(); err != nil {
-			return "", fmt.Errorf("write reply: %w", err)
-		}
+	if err := f.flush(); err != nil {
+		return "", err
 	}
 	if f.wire.drained() {
 		return "", os.ErrDeadlineExceeded
@@ -340,6 +337,17 @@ func (f *front) say(r mail.Reply) {
 		}
 		fmt.Fprintf(f.w, "%03d%c%s\r\n", r.Code, sep, line)
 	}
+}
+
+// flush sends what was said, unless the client has already sent more.
+func (f *front) flush() error {
+	if f.r.Buffered() > 0 {
+		return nil
+	}
+	if err := f.w.Flush(); err != nil {
+		return fmt.Errorf("write reply: %w", err)
+	}
+	return nil
 }
 
 // farewell ends the connection with the word that fits its cause.
