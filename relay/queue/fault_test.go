@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -10,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"backstamp/internal/clock"
 	"backstamp/mail"
 	"backstamp/store"
 )
@@ -383,4 +385,39 @@ func TestNothingBeginsInTheDrain(t *testing.T) {
 		}
 		h.start()
 	})
+}
+
+// A stepper is a clock that goes on while one looks at it, as clocks do.
+type stepper struct {
+	clock.System
+	now time.Time
+}
+
+func (s *stepper) Now() time.Time {
+	s.now = s.now.Add(time.Millisecond)
+	return s.now
+}
+
+// Something becomes due just after Claim has looked.
+func TestDueWhileClaiming(t *testing.T) {
+	clk, st := &stepper{now: time.Now()}, newMemStore()
+	st.clock = clk
+	m := &mail.Message{ID: mail.ID{1}, Received: clk.now, Provider: main, Recipients: []string{"a@x.test"}}
+	if err := st.Put(t.Context(), m, deliveries(m, clk.now.Add(2*time.Millisecond)), nil); err != nil {
+		t.Fatal(err)
+	}
+	claims := 0
+	st.setFail(func(op string, _ mail.ID) error {
+		if claims++; claims > 10 {
+			return errors.New("it claims for ever")
+		}
+		return nil
+	})
+	q := New(st, Settings{}, clk, slog.New(slog.DiscardHandler), nil)
+	s := &scheduler{Queue: q, stopping: t.Context(), lanes: map[string]*lane{}, busy: map[key]use{}, due: true}
+	s.setRoutes(one(1, map[string]Provider{main: nil}))
+	s.claim()
+	if s.busy[key{m.ID, 1}] != waiting {
+		t.Errorf("after %d claims it is not claimed", claims)
+	}
 }

@@ -3,11 +3,14 @@ package queue
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"backstamp/mail"
 	"backstamp/store"
@@ -496,4 +499,27 @@ func TestLastError(t *testing.T) {
 			t.Errorf("%+v", st)
 		}
 	})
+}
+
+func TestMetrics(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	m := newMetrics(reg)
+	for _, a := range []mail.Attempt{ok, ok, refused, {Err: context.Canceled}} {
+		m.attempt(main, a)
+	}
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, f := range families {
+		for _, sample := range f.GetMetric() {
+			if f.GetName() == "backstamp_queue_attempts_total" {
+				got[sample.GetLabel()[0].GetValue()] = sample.GetCounter().GetValue()
+			}
+		}
+	}
+	if want := map[string]float64{"taken": 2, "auth": 1, "none": 1}; !maps.Equal(got, want) {
+		t.Errorf("counted %v, want %v", got, want)
+	}
 }

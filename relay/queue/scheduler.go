@@ -178,11 +178,8 @@ func (s *scheduler) nap() time.Duration {
 
 // claim fills the backlogs from the store while some lane has room.
 func (s *scheduler) claim() {
-	now := s.clock.Now()
-	if now.Before(s.pausedTo) {
-		return
-	}
-	for s.wanting() && s.room() {
+	for s.wanting() && s.room() && !s.clock.Now().Before(s.pausedTo) {
+		now := s.clock.Now() // anew each time: it has to catch up with what is due
 		ds, err := s.store.Claim(s.stopping, now, claimBatch, lease)
 		if err != nil {
 			s.pause("claiming deliveries", err)
@@ -192,24 +189,27 @@ func (s *scheduler) claim() {
 			s.metrics.late.Set(max(0, now.Sub(ds[len(ds)-1].NextAttempt).Seconds()))
 		}
 		s.admit(ds)
-		if len(ds) == claimBatch {
-			s.due = true
-			continue
+		if s.due = len(ds) == claimBatch; !s.due {
+			s.plan(len(ds) == 0, now)
 		}
-		next, err := s.store.NextDue(s.stopping)
-		if err != nil {
-			s.pause("reading the next due time", err)
-			return
-		}
-		if len(ds) == 0 && !next.IsZero() && !next.After(now) {
-			next = now.Add(unreadableWait) // due, and not to be had
-		}
-		s.due, s.dueAt = false, time.Time{}
-		for _, l := range s.lanes {
-			clear(l.more)
-		}
-		s.note(next)
 	}
+}
+
+// plan asks when the next claim is worth while, after one that left nothing.
+func (s *scheduler) plan(empty bool, now time.Time) {
+	next, err := s.store.NextDue(s.stopping)
+	if err != nil {
+		s.pause("reading the next due time", err)
+		return
+	}
+	if empty && !next.IsZero() && !next.After(now) {
+		next = now.Add(unreadableWait) // due, and not to be had
+	}
+	for _, l := range s.lanes {
+		clear(l.more)
+	}
+	s.dueAt = time.Time{}
+	s.note(next)
 }
 
 // wanting reports whether the store may have something that somebody needs
