@@ -169,11 +169,11 @@ func live(t *testing.T, steps []step, u *upstream) error {
 	u.mu.Unlock()
 	h.store.setFail(nil)
 	h.queue.SetRoutes(u.routes(""))
-	wait(300 * time.Hour)
+	wait(30 * time.Hour)
 	if _, err := h.queue.Retry(t.Context()); err != nil {
 		return err
 	}
-	wait(300 * time.Hour)
+	wait(30 * time.Hour)
 	h.end()
 	if err := <-h.ended; err != nil {
 		return err
