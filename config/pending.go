@@ -5,15 +5,13 @@ package config
 // goes when its key takes effect.
 var pending = []struct{ key, unless string }{
 	{"retention", ""},
-	{"clients", ""},
-	{"listeners.*.legacy", ""},
-	{"listeners.*.proxy_protocol", ""},
+	{"clients.*.charset", ""},
+	{"clients.*.rate", ""},
 	{"tracking.cert", ""},
 	{"tracking.key", ""},
 	{"accounts.*.reply", "queued"},
 	{"accounts.*.notices", ""},
 	{"accounts.*.failover", ""},
-	{"accounts.*.locked", "false"},
 	{"accounts.*.providers.*.daily_limit", ""},
 	{"accounts.*.providers.*.rate", ""},
 	{"providers.*.daily_limit", ""},

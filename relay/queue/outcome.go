@@ -2,8 +2,6 @@ package queue
 
 import (
 	"fmt"
-	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
@@ -30,38 +28,11 @@ const (
 // little again and again gets the schedule after its sixth try.
 func delay(tries int, asked time.Duration, random float64) time.Duration {
 	d := retries[min(tries, len(retries))-1]
+	asked = min(asked, longestAsk)
 	if asked > 0 && (tries < len(retries) || asked > d) {
 		return asked + time.Duration(float64(asked)*random/10)
 	}
 	return d + time.Duration(float64(d)*(random-0.5)/5)
-}
-
-// A reply that says when to come back, as many servers write it: "try again in
-// 30 seconds", "greylisted for 5 minutes", "retry after 10s".
-var asks = regexp.MustCompile(`(?i)\b(?:in|after|for|wait)\s+(\d{1,6})\s*(s|secs?|seconds?|m|mins?|minutes?|h|hours?)\b`)
-
-// asked returns the wait that a temporary reply asks for, 0 where it names
-// none.
-func asked(r mail.Reply) time.Duration {
-	if !r.Temporary() {
-		return 0
-	}
-	found := asks.FindStringSubmatch(r.Text())
-	if found == nil {
-		return 0
-	}
-	n, err := strconv.Atoi(found[1])
-	if err != nil {
-		return 0
-	}
-	unit := time.Second
-	switch found[2][0] | 0x20 {
-	case 'm':
-		unit = time.Minute
-	case 'h':
-		unit = time.Hour
-	}
-	return min(time.Duration(n)*unit, longestAsk)
 }
 
 // A judge turns tries into outcomes.
@@ -122,7 +93,8 @@ func hold(o *mail.Outcome, reason string, until time.Time) {
 func (j *judge) again(o *mail.Outcome, d mail.Delivery, a mail.Attempt) {
 	o.Status, o.Kind = mail.Deferred, mail.KindDeferred
 	deadline := j.message.Received.Add(j.expire + d.HeldFor)
-	switch next := j.now.Add(delay(d.Attempts+1, asked(a.Reply), j.random())); {
+	wait, _ := a.Reply.RetryAfter()
+	switch next := j.now.Add(delay(d.Attempts+1, wait, j.random())); {
 	case j.stopped:
 		o.Next = j.now
 	case !j.now.Before(deadline):

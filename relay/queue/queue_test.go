@@ -238,27 +238,6 @@ func TestDelay(t *testing.T) {
 	}
 }
 
-func TestAsked(t *testing.T) {
-	for line, want := range map[string]time.Duration{
-		"4.7.1 Greylisted, try again in 300 seconds":        300 * time.Second,
-		"Please try again in 5 minutes.":                    5 * time.Minute,
-		"4.7.0 retry after 10s":                             10 * time.Second,
-		"greylisted for 1 hour":                             time.Hour,
-		"wait 99999 hours":                                  longestAsk,
-		"Rate limit of 500 messages per 24 hours reached":   0,
-		"4.2.2 mailbox of 20 minutes@example.com is full":   0,
-		"4.3.0 later":                                       0,
-		"try again in 1000000000000000000000000000 seconds": 0,
-	} {
-		if got := asked(mail.Reply{Code: 451, Lines: []string{line}}); got != want {
-			t.Errorf("asked(%q) = %v, want %v", line, got, want)
-		}
-	}
-	if got := asked(mail.Reply{Code: 550, Lines: []string{"try again in 300 seconds"}}); got != 0 {
-		t.Errorf("a refusal asks for %v", got)
-	}
-}
-
 func TestOutcomesByClass(t *testing.T) {
 	for _, c := range []struct {
 		attempt mail.Attempt
