@@ -255,7 +255,7 @@ func TestPending(t *testing.T) {
 	}
 	want := []string{
 		"retention", "clients.printers.charset", "clients.printers.rate", "accounts.shop.notices", "accounts.shop.failover",
-		"accounts.shop.locked", "accounts.shop.providers.main.daily_limit", "accounts.shop.providers.main.rate", "accounts.shop.reply",
+		"accounts.shop.providers.main.daily_limit", "accounts.shop.providers.main.rate", "accounts.shop.reply",
 	}
 	if !slices.Equal(keys, want) {
 		t.Errorf("pending\n%q, want\n%q", keys, want)

@@ -60,7 +60,7 @@ func limits(l config.Limits) relay.Limits {
 }
 
 // local tells of each provider that an account may use whether mail given to
-// it stays on this machine or a private network, whoever stands in for it.
+// it stays on this machine or a private network.
 func (b *builder) local(account string) map[string]bool {
 	stays := map[string]bool{}
 	for _, s := range b.house.providers {
@@ -68,31 +68,7 @@ func (b *builder) local(account string) map[string]bool {
 			stays[s.Name] = s.Local()
 		}
 	}
-	// A provider is as local as those that come after it; the chains are short
-	// and hold no circle, so that repeating it as often as there are providers
-	// reaches every end.
-	for range stays {
-		for name := range stays {
-			of, short := splitProvider(name)
-			after := b.provider(of, short).After
-			for _, first := range []string{of + "/" + after, shared + "/" + after} {
-				if after != "" && !stays[name] {
-					if _, ok := stays[first]; ok {
-						stays[first] = false
-					}
-				}
-			}
-		}
-	}
 	return stays
-}
-
-// provider is what the configuration says of a provider.
-func (b *builder) provider(account, name string) config.Provider {
-	if account == shared {
-		return b.conf.Providers[name]
-	}
-	return b.conf.Accounts[account].Providers[name]
 }
 
 // splitProvider takes account/name apart.
