@@ -1,7 +1,9 @@
 package relay
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -52,8 +54,13 @@ func (m *metrics) refused(err error) {
 // errorLog is what go-smtp reports trouble to: panics, mostly.
 type errorLog struct{ log *slog.Logger }
 
-// Printf logs a line.
+// Printf logs a line, unless it only says that the front has hung up.
 func (l errorLog) Printf(format string, v ...any) {
+	for _, arg := range v {
+		if err, ok := arg.(error); ok && errors.Is(err, io.ErrClosedPipe) {
+			return
+		}
+	}
 	l.log.Error("smtp session", "err", fmt.Sprintf(format, v...))
 }
 

@@ -1,9 +1,12 @@
 package relay
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -34,5 +37,19 @@ func TestAsReply(t *testing.T) {
 	}
 	if long := replyOf(refusal(550, "5.7.1", strings.Repeat("한", 1000))).String(); len(long) > 510 {
 		t.Errorf("a line of %d octets", len(long))
+	}
+}
+
+// The front hangs up on go-smtp at the end of every session; that is no error.
+func TestErrorLog(t *testing.T) {
+	var b bytes.Buffer
+	l := errorLog{slog.New(slog.NewTextHandler(&b, nil))}
+	l.Printf("error handling %v: %s", "127.0.0.1:1", io.ErrClosedPipe)
+	if b.Len() > 0 {
+		t.Errorf("hanging up is logged: %s", &b)
+	}
+	l.Printf("panic serving %v: %v", "127.0.0.1:1", "boom")
+	if !strings.Contains(b.String(), "boom") {
+		t.Errorf("a panic is not logged: %q", &b)
 	}
 }

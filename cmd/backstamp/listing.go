@@ -289,7 +289,11 @@ func eventCells(e eventView) []string {
 	if said == "" {
 		said = e.UserAgent
 	}
-	return []string{clockTime(e.Time), e.Kind, e.Recipient, link, e.Class, e.Rule, e.IP, strconv.Itoa(e.Count), clip(strings.ReplaceAll(said, "\n", " / "), 60)}
+	kind := e.Kind
+	if e.Basis == "click" && kind == "open" {
+		kind = "open (by click)" // nobody saw it: a click tells of it
+	}
+	return []string{clockTime(e.Time), kind, e.Recipient, link, e.Class, e.Rule, e.IP, strconv.Itoa(e.Count), clip(strings.ReplaceAll(said, "\n", " / "), 60)}
 }
 
 func (p *program) eventsCommand() *cobra.Command {

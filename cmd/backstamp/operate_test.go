@@ -24,7 +24,7 @@ func TestBadConfigurations(t *testing.T) {
 		{"unknown key", "data_dir: data\ntraking: {}\n", `FILE:2: traking: `},
 		{"wrong type", "limits: {recipients: many}\n", `FILE:1: limits.recipients: `},
 		{"missing secret", "accounts:\n  a:\n    login: {username: a, password: \"file:nowhere\"}\n    providers: {c: {preset: capture}}\n", `FILE:3: accounts.a.login.password: `},
-		{"port in use", "data_dir: data\nlisteners:\n  - {address: \"" + taken.Addr().String() + "\", clients: [127.0.0.0/8]}\n", `listeners.0.address: `},
+		{"port in use", "data_dir: data\nlisteners:\n  - {address: \"" + taken.Addr().String() + "\", clients: [127.0.0.0/8]}\ntracking: {listen: \"127.0.0.1:0\"}\nadmin: {listen: \"127.0.0.1:0\"}\n", `listeners.0.address: `},
 		{"one login twice", `
 data_dir: data
 listeners: [{address: "127.0.0.1:0"}]
