@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"backstamp/config"
-	"backstamp/mail"
 	"backstamp/relay/provider"
 )
 
@@ -126,124 +125,9 @@ func cause(err error) error {
 	return err
 }
 
-func (p *program) reloadCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "reload", Short: "Have the server read its configuration again", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			return p.withAPI(c.Context(), func(api *apiClient) error {
-				if err := api.post(c.Context(), "/reload", struct{}{}, nil); err != nil {
-					return err
-				}
-				fmt.Fprintln(p.out, "reloaded")
-				return nil
-			})
-		},
-	}
-}
-
 // allProviders lists the providers of a configuration.
 func allProviders(conf *config.Config) []provider.Settings {
 	b := &builder{conf: conf, house: &house{conf: conf}}
 	b.pickProviders()
 	return b.house.providers
-}
-
-func (p *program) testCommand() *cobra.Command {
-	var to, from string
-	var transcript bool
-	c := &cobra.Command{
-		Use: "test PROVIDER --to ADDR", Short: "Send one message through a provider, step by step", Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			if to == "" {
-				return exitf(exitUsage, "test needs --to ADDR")
-			}
-			if _, err := mail.ParseAddress(to); err != nil {
-				return exitf(exitUsage, "--to: %v", err)
-			}
-			conf, err := p.load()
-			if err != nil {
-				return err
-			}
-			s, err := findProvider(allProviders(conf), args[0])
-			if err != nil {
-				return err
-			}
-			return p.test(c.Context(), conf, s, from, to, transcript)
-		},
-	}
-	c.Flags().StringVar(&to, "to", "", "who gets the message, `ADDR`")
-	c.Flags().StringVar(&from, "from", "", "who it is from, `ADDR` (else what the account may use)")
-	c.Flags().BoolVar(&transcript, "transcript", false, "print what was said, without secrets")
-	return p.jsonFlag(c)
-}
-
-// findProvider finds one by its name or account/name.
-func findProvider(all []provider.Settings, name string) (provider.Settings, error) {
-	var found []provider.Settings
-	var names []string
-	for _, s := range all {
-		_, short := splitProvider(s.Name)
-		if s.Name == name {
-			return s, nil
-		}
-		if short == name {
-			found = append(found, s)
-			names = append(names, s.Name)
-		}
-	}
-	switch len(found) {
-	case 1:
-		return found[0], nil
-	case 0:
-		for _, s := range all {
-			names = append(names, s.Name)
-		}
-		return provider.Settings{}, exitf(exitUsage, "no provider %q; expected one of %q", name, names)
-	}
-	return provider.Settings{}, exitf(exitUsage, "provider %q is ambiguous; expected one of %q", name, names)
-}
-
-// test sends one message and shows each step.
-func (p *program) test(ctx context.Context, conf *config.Config, s provider.Settings, from, to string, transcript bool) error {
-	if from == "" {
-		from = testSender(conf, s)
-	}
-	if from == "" {
-		return exitf(exitUsage, "%s has no address to send from; give one with --from", s.Name)
-	}
-	var failed error
-	err := provider.Test(ctx, s, provider.TestMail{From: from, To: to}, func(step provider.Step) {
-		if p.json {
-			failed = writeLine(p.out, newStepRow(step, transcript))
-			return
-		}
-		p.printStep(step, transcript)
-	})
-	if err == nil {
-		return failed
-	}
-	var explain *mail.Explain
-	if e, ok := err.(interface{ Explain() *mail.Explain }); ok {
-		explain = e.Explain()
-	}
-	if !p.json {
-		p.explain(s.Name, explain)
-	}
-	return exitf(exitFailed, "%v", err)
-}
-
-// testSender is an address the provider allows: the login, else a sender, else
-// the account's default.
-func testSender(conf *config.Config, s provider.Settings) string {
-	account, name := splitProvider(s.Name)
-	settings := conf.Providers[name]
-	if account != shared {
-		settings = conf.Accounts[account].Providers[name]
-	}
-	for _, a := range append([]string{s.Username, conf.Accounts[account].DefaultFrom}, settings.Senders...) {
-		if _, err := mail.ParseAddress(a); err == nil {
-			return a
-		}
-	}
-	return ""
 }

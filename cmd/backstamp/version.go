@@ -2,9 +2,12 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"runtime"
 	"runtime/debug"
+
+	"github.com/spf13/cobra"
 )
 
 type version struct {
@@ -44,4 +47,19 @@ func unmarshal(line []byte, into any) error {
 		return exitf(exitFailed, "reading a row: %v", err)
 	}
 	return nil
+}
+
+func (p *program) versionCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			v := versionOf()
+			if p.json {
+				return writeLine(p.out, v)
+			}
+			fmt.Fprintf(p.out, "backstamp %s %s\n", v.Version, v.Go)
+			return nil
+		},
+	}
+	return p.jsonFlag(c)
 }

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"backstamp/mail"
+)
+
+func (p *program) showCommand() *cobra.Command {
+	var raw, sent, transcript bool
+	var recipient string
+	c := &cobra.Command{
+		Use: "show ID", Short: "Show one message, its links and what happened to it", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			path := "/messages/" + url.PathEscape(args[0])
+			return p.withAPI(c.Context(), func(api *apiClient) error {
+				switch {
+				case raw:
+					return p.copyOut(c.Context(), api, path+"/raw", nil)
+				case sent:
+					query := url.Values{}
+					if recipient != "" {
+						query.Set("recipient", recipient)
+					}
+					return p.copyOut(c.Context(), api, path+"/sent", query)
+				}
+				return list(c.Context(), p, api, path, nil, func(m messageView) {
+					if transcript {
+						for _, l := range m.Transcript {
+							fmt.Fprintln(p.out, mail.Escape(l))
+						}
+						return
+					}
+					p.showMessage(m)
+				})
+			})
+		},
+	}
+	f := c.Flags()
+	f.BoolVar(&raw, "raw", false, "print the message as it was received")
+	f.BoolVar(&sent, "sent", false, "print the message as sent to a recipient")
+	f.StringVar(&recipient, "recipient", "", "with --sent: the recipient's `ADDR` (else the first)")
+	f.BoolVar(&transcript, "transcript", false, "print the SMTP session that brought it")
+	c.MarkFlagsMutuallyExclusive("raw", "sent", "transcript")
+	return p.jsonFlag(c)
+}
+
+func (p *program) copyOut(ctx context.Context, api *apiClient, path string, query url.Values) error {
+	body, err := api.get(ctx, path, query)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	if _, err := io.Copy(p.out, body); err != nil {
+		return exitf(exitFailed, "the message broke off: %v", err)
+	}
+	return nil
+}
+
+func (p *program) showMessage(m messageView) {
+	say := func(label, format string, args ...any) {
+		fmt.Fprintf(p.out, "%-12s %s\n", label, mail.Escape(fmt.Sprintf(format, args...)))
+	}
+	say("Id", "%s", m.ID)
+	say("Message-ID", "%s", m.MessageID)
+	say("Received", "%s, %d octets", clockTime(m.Received), m.Size)
+	say("From", "%s (MAIL FROM <%s>)", m.From, m.MailFrom)
+	say("Subject", "%s", m.Subject)
+	say("Account", "%s, provider %s", m.Account, m.Provider)
+	say("Sender", "%s (%s by rule %s)", m.Alignment.Action, m.Alignment.From, m.Alignment.Rule)
+	if m.Tracked {
+		say("Tracked", "yes")
+	} else {
+		say("Tracked", "no: %s", m.Reason)
+	}
+	if len(m.Quirks) > 0 {
+		say("Quirks", "%s", strings.Join(m.Quirks, ", "))
+	}
+
+	p.section("Deliveries")
+	t := p.table("RECIPIENT", "STATUS", "BASIS", "TRIES", "OPENS", "CLICKS", "NEXT TRY", "REPLY")
+	for _, d := range m.Deliveries {
+		status := d.Status
+		if d.Reason != "" {
+			status += " (" + d.Reason + ")"
+		}
+		if d.Uncertain {
+			status += " uncertain"
+		}
+		t.row(d.Recipient, status, d.Basis, strconv.Itoa(d.Attempts), hits(d.Opens, d.MachineOpens), hits(d.Clicks, d.MachineClicks), clockTime(d.NextAttempt), clip(strings.ReplaceAll(d.Reply, "\n", " / "), 70))
+	}
+	t.flush(p.out)
+	for _, d := range m.Deliveries {
+		p.explain(d.Recipient, d.Explain)
+	}
+
+	if len(m.Links) > 0 {
+		p.section("Links")
+		t = p.table("#", "DECISION", "CLICKS", "URL", "LABEL")
+		for _, l := range m.Links {
+			decision := l.Decision
+			if l.Reason != "" {
+				decision += ": " + l.Reason
+			}
+			t.row(strconv.Itoa(l.Index), decision, hits(l.Clicks, l.MachineClicks), l.URL, clip(l.Label, 30))
+		}
+		t.flush(p.out)
+	}
+
+	p.section("Events")
+	t = p.table(eventHead...)
+	for _, e := range m.Events {
+		t.row(eventCells(e)...)
+	}
+	t.flush(p.out)
+}
+
+func (p *program) section(title string) { fmt.Fprintf(p.out, "\n%s\n", title) }
+
+// explain says what a reply means and what to do.
+func (p *program) explain(about string, x *mail.Explain) {
+	if x == nil {
+		return
+	}
+	fmt.Fprintf(p.out, "\n%s: %s\n  %s\n", mail.Escape(about), x.Title, x.Meaning)
+	for i, s := range x.Steps {
+		fmt.Fprintf(p.out, "  %d. %s\n", i+1, s)
+	}
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func (p *program) statusCommand() *cobra.Command {
+	var usage bool
+	c := &cobra.Command{
+		Use: "status", Short: "Show how the providers do", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return p.withAPI(c.Context(), func(api *apiClient) error {
+				if usage {
+					t := p.table("DAY", "ACCOUNT", "PROVIDER", "MESSAGES", "RECIPIENTS")
+					err := list(c.Context(), p, api, "/usage", nil, func(u usageView) {
+						t.row(u.Day, u.Account, u.Provider, strconv.Itoa(u.Messages), strconv.Itoa(u.Recipients))
+					})
+					if err != nil {
+						return err
+					}
+					return t.flush(p.out)
+				}
+				return p.showStatus(c.Context(), api)
+			})
+		},
+	}
+	c.Flags().BoolVar(&usage, "usage", false, "count messages and recipients by account, provider and day")
+	return p.jsonFlag(c)
+}
+
+// showStatus prints the providers; it ends degraded when one of them cannot
+// send.
+func (p *program) showStatus(ctx context.Context, api *apiClient) error {
+	if !p.json {
+		server := "no server runs on this data_dir"
+		if api.server {
+			server = "the server runs"
+		}
+		fmt.Fprintf(p.out, "%s\n", server)
+		if text := p.trackingNote(); text != "" {
+			fmt.Fprintf(p.out, "%s\n", text)
+		}
+		fmt.Fprintln(p.out)
+	}
+	degraded := false
+	t := p.table("ACCOUNT", "PROVIDER", "PRESET", "STATE", "SENT TODAY", "LIMIT", "UNTIL", "LAST ERROR")
+	body, err := api.get(ctx, "/status", nil)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	err = lines(body, func(line []byte) error {
+		var s statusView
+		if err := unmarshal(line, &s); err != nil {
+			return err
+		}
+		degraded = degraded || s.State != "ok"
+		if p.json {
+			_, err := p.out.Write(line)
+			return err
+		}
+		limit := ""
+		if s.Limit > 0 {
+			limit = strconv.Itoa(s.Limit)
+		}
+		state := s.State
+		if s.Reason != "" {
+			state += " (" + s.Reason + ")"
+		}
+		t.row(s.Account, s.Provider, s.Preset, state, strconv.Itoa(s.SentToday), limit, clockTime(s.Until), clip(strings.ReplaceAll(s.LastError, "\n", " / "), 70))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := t.flush(p.out); err != nil {
+		return err
+	}
+	if degraded {
+		return &exitError{code: exitDegraded}
+	}
+	return nil
+}
