@@ -266,9 +266,11 @@ func (b *builder) pixel(p *page) splice {
 // pixelAt returns where the pixel goes: before the last </body>, else before
 // </html>, else to the end. What ends inside a comment, raw text or a tag has
 // no end that one could write to: there it goes to the top, as it does when
-// asked to.
+// asked to. An empty page gets none.
 func (p *page) pixelAt(top bool) (at int, ok bool) {
 	switch {
+	case len(bytes.TrimSpace(p.text)) == 0:
+		return 0, false
 	case top || p.unfinished && p.bodyEnd < 0 && p.htmlEnd < 0:
 		at = p.bodyStart
 		if at < 0 {

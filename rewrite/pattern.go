@@ -50,7 +50,7 @@ var (
 	unsubscribeLabel = pattern{
 		[]string{"subscri", "opt", "수신", "구독", "配信", "購読", "退", "取消", "abmeld", "abbestell", "sabonner", "sinscri", "baja", "suscri",
 			"descadastr", "отписат", "disiscri", "afmeld", "avregistr", "tilau"},
-		regexp.MustCompile(`(?i)unsubscri|\bopt[ -]?out\b|manage (?:your )?subscription|수신\s*(?:거부|해지)|구독\s*(?:취소|해지)|配信(?:停止|解除)|購読(?:停止|解除)|` +
+		regexp.MustCompile(`(?i)unsubscri|\bopt[ -]?out\b|manage (?:your )?subscription|수신\s*(?:거부|해지)|수신을?\s*(?:원|희망)|구독\s*(?:취소|해지)|配信(?:停止|解除)|購読(?:停止|解除)|` +
 			`退订|退訂|取消订阅|取消訂閱|abmelden|abbestellen|d[ée]sabonner|d[ée]sinscri|darse de baja|cancelar (?:la |a )?su(?:scripci|bscri)|` +
 			`descadastr|отписат|disiscri|afmelden|avregistrer|peru(?:uta)? tilaus`),
 	}

@@ -156,7 +156,8 @@ func (s *scanner) nested(in span, depth int) bool {
 	base, open := s.tree.base, len(s.tree.open)
 	s.tree.base = open
 	ok := s.scan(in.from, in.to, depth+1)
-	s.tree.base, s.tree.open = base, s.tree.open[:open]
+	s.tree.close(open)
+	s.tree.base = base
 	return ok
 }
 

@@ -18,8 +18,9 @@ const maxNesting = 512
 // hostile part costs is linear in its size.
 type tree struct {
 	root html.Node
-	open []openNode // root first
-	base int        // elements of open below it belong to an outer scan
+	open []openNode     // root first
+	base int            // elements of open below it belong to an outer scan
+	held map[string]int // how many of a name are open: most stray end tags need no search
 	slab []html.Node
 }
 
@@ -29,7 +30,7 @@ type openNode struct {
 }
 
 func newTree() *tree {
-	t := &tree{base: 1}
+	t := &tree{base: 1, held: map[string]int{}}
 	t.root.Type = html.DocumentNode
 	t.open = append(t.open, openNode{node: &t.root})
 	return t
@@ -69,19 +70,31 @@ func (t *tree) start(name string, attrs []html.Attribute, selfClosing bool) (n *
 func (t *tree) push(name string, attrs []html.Attribute) *html.Node {
 	n := t.add(html.Node{Type: html.ElementNode, Data: name, Attr: attrs})
 	t.open = append(t.open, openNode{n, kindOf(name)})
+	t.held[name]++
 	return n
+}
+
+// close closes the elements from t.open[i] on.
+func (t *tree) close(i int) {
+	for _, o := range t.open[i:] {
+		t.held[o.node.Data]--
+	}
+	t.open = t.open[:i]
 }
 
 // end closes the innermost element of that name, and what is open in it,
 // unless a table cell lies between that a browser would not look behind.
 func (t *tree) end(name string) {
+	if t.held[name] == 0 {
+		return
+	}
 	scope := cellScope
 	if isTablePart(name) {
 		scope = kindTable
 	}
 	for i := len(t.open) - 1; i >= t.base; i-- {
 		if t.open[i].node.Data == name {
-			t.open = t.open[:i]
+			t.close(i)
 			return
 		}
 		if t.open[i].kind&scope != 0 {
@@ -95,7 +108,7 @@ func (t *tree) end(name string) {
 func (t *tree) closeKind(kinds, scope kind) {
 	for i := len(t.open) - 1; i >= t.base; i-- {
 		if t.open[i].kind&kinds != 0 {
-			t.open = t.open[:i]
+			t.close(i)
 			return
 		}
 		if t.open[i].kind&scope != 0 {
