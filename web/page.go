@@ -2,151 +2,206 @@ package web
 
 import (
 	"bytes"
+	"context"
 	"embed"
 	"errors"
+	"fmt"
 	"html/template"
 	"net/http"
-	"strconv"
+	"strings"
 	"time"
 
 	"backstamp/mail"
+	"backstamp/store"
+)
+
+// The pages show at most so much; the API and the downloads have all.
+const (
+	listMax   = 100       // messages, unless the query says otherwise
+	listLimit = 1000      // messages, whatever the query says
+	eventMax  = 500       // events of a message
+	sourceMax = 256 << 10 // octets of a message's source
 )
 
 //go:embed page
 var pageFiles embed.FS
 
-// sourceMax is how much of a message's source the page shows, in octets.
-const sourceMax = 256 << 10
-
-// pages are parsed once: a template that does not parse is a mistake in the
-// program, which any test finds.
-func pages() *template.Template {
+// parsePages parses the pages, once: one that does not parse is a mistake in
+// the program, which any test finds. Times are shown in the time zone of now.
+func parsePages(now func() time.Time) *template.Template {
 	return template.Must(template.New("").Funcs(template.FuncMap{
-		"when": func(m moment) string {
-			if time.Time(m).IsZero() {
-				return ""
-			}
-			return time.Time(m).Local().Format("2006-01-02 15:04:05")
-		},
+		"local": func(m moment) string { return time.Time(m).In(now().Location()).Format(time.DateTime) },
+		"zone":  func() string { return now().Format("UTC-07:00") },
+		"hits":  func(people, machines int) hits { return hits{people, machines} },
 	}).ParseFS(pageFiles, "page/*.html"))
 }
 
-// page mounts the two plain pages. They show source as text and load nothing
-// from anywhere, so that looking at a message never counts as opening it.
-func (h *Handler) page(mux *http.ServeMux) {
-	all := pages()
-	handle := func(pattern string, f func(http.ResponseWriter, *http.Request) (name string, data any, err error)) {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			name, data, err := f(w, r)
-			var out bytes.Buffer
-			if err == nil {
-				err = all.ExecuteTemplate(&out, name, data)
-			}
+// hits are opens or clicks, those of people and of machines apart.
+type hits struct{ People, Machines int }
+
+// mountPages mounts the two plain pages. They show source as text and load
+// nothing from anywhere, so that looking at a message never counts as opening
+// it.
+func (h *Handler) mountPages(mux *http.ServeMux, guard func(http.Handler) http.Handler) {
+	pages := parsePages(h.now)
+	mount := func(pattern, name string, data func(*http.Request) (any, error)) {
+		mux.Handle(pattern, guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			name, status := name, http.StatusOK
+			d, err := data(r)
 			if err != nil {
-				h.pageError(w, r, err)
+				f := h.failureOf(r, err)
+				name, status, d = "error.html", f.status, f.text
+			}
+			var out bytes.Buffer
+			if err := pages.ExecuteTemplate(&out, name, d); err != nil {
+				h.logError(r, err)
+				writeText(w, http.StatusInternalServerError, "internal error; the log says more\n")
 				return
 			}
 			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			w.WriteHeader(status)
 			out.WriteTo(w)
-		})
+		})))
 	}
-	handle("GET /{$}", h.listPage)
-	handle("GET /messages/{id}", h.messagePage)
+	mount("GET /{$}", "list.html", h.listPage)
+	mount("GET /messages/{id}", "message.html", h.messagePage)
 	mux.HandleFunc("GET /style.css", func(w http.ResponseWriter, r *http.Request) {
 		http.ServeFileFS(w, r, pageFiles, "page/style.css")
 	})
 }
 
-func (h *Handler) pageError(w http.ResponseWriter, r *http.Request, err error) {
-	var f failure
-	switch {
-	case errors.As(err, &f):
-		writeText(w, f.status, f.text+"\n")
-	case errors.Is(err, mail.ErrNotFound):
-		writeText(w, http.StatusNotFound, "no such message\n")
-	default:
-		h.log.Error("page", "path", r.URL.Path, "err", err)
-		writeText(w, http.StatusInternalServerError, "internal error; the log says more\n")
-	}
+// A listLine is a message as the list shows it, whoever it went to.
+type listLine struct {
+	messageRow
+	To            string // the first recipient
+	More          int    // how many others
+	States        []listState
+	Opens, Clicks hits
 }
 
-// listPage shows the latest messages; the filter is that of the command line.
-func (h *Handler) listPage(_ http.ResponseWriter, r *http.Request) (string, any, error) {
+// A listState is how many deliveries of a message stand alike.
+type listState struct {
+	Status mail.Status
+	Reason text
+	Count  int
+}
+
+func newListLine(r store.Row) listLine {
+	l := listLine{messageRow: newMessageRow(r), More: len(r.Deliveries) - 1}
+	l.count(r.Message.Tally)
+	for i, d := range r.Deliveries {
+		if i == 0 {
+			l.To = d.Recipient
+		}
+		l.count(d.Tally)
+		l.state(d)
+	}
+	return l
+}
+
+func (l *listLine) count(t mail.Tally) {
+	l.Opens.People += t.Opens
+	l.Opens.Machines += t.MachineOpens
+	l.Clicks.People += t.Clicks
+	l.Clicks.Machines += t.MachineClicks
+}
+
+func (l *listLine) state(d mail.Delivery) {
+	for i := range l.States {
+		if s := &l.States[i]; s.Status == d.Status && s.Reason == text(d.Reason) {
+			s.Count++
+			return
+		}
+	}
+	l.States = append(l.States, listState{d.Status, text(d.Reason), 1})
+}
+
+// listPage shows how the providers do and the latest messages; the filter is
+// that of the command line.
+func (h *Handler) listPage(r *http.Request) (any, error) {
 	f, err := h.filter(r)
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
-	if f.Limit == 0 || f.Limit > 1000 {
-		f.Limit = 100
+	if f.Limit == 0 {
+		f.Limit = listMax
 	}
-	var data struct {
-		Rows      []messageRow
-		Providers []statusRow
+	f.Limit = min(f.Limit, listLimit)
+	data := struct {
+		Filter    store.Filter
+		Filtered  bool
 		Statuses  []mail.Status
-		Status    mail.Status
-		To, From  string
-		Subject   string
-	}
-	data.Statuses, data.Status, data.To, data.From, data.Subject = mail.Statuses, f.Status, f.To, f.From, f.Subject
+		Lines     []listLine
+		Damaged   int
+		Providers []statusRow
+	}{Filter: f, Filtered: r.URL.RawQuery != "", Statuses: mail.Statuses}
 	for row, err := range h.store.Messages(r.Context(), f) {
-		if err != nil {
-			return "", nil, err
+		switch {
+		case errors.Is(err, store.ErrCorrupt):
+			data.Damaged++
+			h.logError(r, err)
+		case err != nil:
+			return nil, err
+		default:
+			data.Lines = append(data.Lines, newListLine(row))
 		}
-		data.Rows = append(data.Rows, newMessageRow(row))
 	}
-	if data.Providers, err = h.status(r.Context()); err != nil {
-		return "", nil, err
-	}
-	return "list.html", data, nil
+	data.Providers, err = h.status(r.Context())
+	return data, err
 }
 
 // messagePage shows one message: what came in, what goes out, its links with
 // their decisions and what happened to it.
-func (h *Handler) messagePage(_ http.ResponseWriter, r *http.Request) (string, any, error) {
-	row, err := h.row(r)
+func (h *Handler) messagePage(r *http.Request) (any, error) {
+	row, err := h.find(r.Context(), r.PathValue("id"))
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	show, err := h.show(r.Context(), row)
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
-	var data struct {
+	data := struct {
 		showRow
+		Earlier        int // events that are not shown
 		Original, Sent source
-	}
-	data.showRow = show
-	content, err := h.store.Content(r.Context(), row.Message.ID)
-	if err != nil {
-		data.Original = source{Trouble: "The stored message is damaged; it is kept as it is for a person to look at."}
-		return "message.html", data, nil
-	}
-	data.Original = newSource(content)
-	var sent bytes.Buffer
-	if len(row.Deliveries) > 0 {
-		c, err := h.copyFor(r.Context(), row, row.Deliveries[0])
-		if err == nil {
-			_, err = c.WriteTo(&sent)
-		}
-		if err != nil {
-			data.Sent.Trouble = "The copy cannot be made now: " + err.Error()
-			return "message.html", data, nil
-		}
-	}
-	data.Sent = newSource(sent.Bytes())
-	return "message.html", data, nil
+	}{showRow: show, Earlier: max(0, len(show.Events)-eventMax)}
+	data.Events = show.Events[data.Earlier:]
+	data.Original = h.source(r, func(ctx context.Context) ([]byte, error) {
+		return h.store.Content(ctx, row.Message.ID)
+	})
+	data.Sent = h.source(r, func(ctx context.Context) ([]byte, error) { return h.firstCopy(ctx, row) })
+	return data, nil
 }
 
-// source is a message as text for the page.
+// firstCopy is the message as the first recipient gets it.
+func (h *Handler) firstCopy(ctx context.Context, row store.Row) ([]byte, error) {
+	d, err := delivery(row, "")
+	if err != nil {
+		return nil, err
+	}
+	c, err := h.copyFor(ctx, row, d)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	_, err = c.WriteTo(&b)
+	return b.Bytes(), err
+}
+
+// A source is a message as text for a page, or why there is none.
 type source struct {
 	Text    string
-	Cut     string // what is not shown
+	Left    int // octets that are not shown
 	Trouble string
 }
 
-func newSource(b []byte) source {
-	if len(b) <= sourceMax {
-		return source{Text: string(b)}
+func (h *Handler) source(r *http.Request, read func(context.Context) ([]byte, error)) source {
+	b, err := read(r.Context())
+	if err != nil {
+		return source{Trouble: fmt.Sprintf("It cannot be shown: %s.", h.failureOf(r, err).text)}
 	}
-	return source{Text: string(b[:sourceMax]), Cut: strconv.Itoa(len(b)-sourceMax) + " more octets are not shown; the download has all."}
+	shown := b[:min(len(b), sourceMax)]
+	text := strings.ReplaceAll(strings.ToValidUTF8(string(shown), "\uFFFD"), "\r\n", "\n")
+	return source{Text: text, Left: len(b) - len(shown)}
 }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"encoding/json"
 	"strings"
 	"time"
@@ -15,31 +16,31 @@ import (
 // text is null when empty.
 type text string
 
-func (t text) MarshalJSON() ([]byte, error) {
-	if t == "" {
-		return []byte("null"), nil
-	}
-	return json.Marshal(string(t))
-}
+func (t text) MarshalJSON() ([]byte, error) { return orNull(string(t)) }
 
-// moment is RFC 3339, null when zero.
+// moment is RFC 3339 in UTC, null when zero.
 type moment time.Time
 
-func (m moment) MarshalJSON() ([]byte, error) {
+func (m moment) String() string {
 	if time.Time(m).IsZero() {
-		return []byte("null"), nil
+		return ""
 	}
-	return json.Marshal(time.Time(m).UTC().Format(time.RFC3339Nano))
+	return time.Time(m).UTC().Format(time.RFC3339Nano)
 }
 
-// number is null when zero: indexes count from 1.
+func (m moment) MarshalJSON() ([]byte, error) { return text(m.String()).MarshalJSON() }
+
+// number is null when zero: of a link, whose indexes count from 1, or a limit.
 type number int
 
-func (n number) MarshalJSON() ([]byte, error) {
-	if n == 0 {
+func (n number) MarshalJSON() ([]byte, error) { return orNull(int(n)) }
+
+func orNull[T comparable](v T) ([]byte, error) {
+	var zero T
+	if v == zero {
 		return []byte("null"), nil
 	}
-	return json.Marshal(int(n))
+	return json.Marshal(v)
 }
 
 type messageRow struct {
@@ -60,6 +61,10 @@ type messageRow struct {
 	*sharedRow
 }
 
+// Shared is what counts for all recipients together; nil where each has its
+// own.
+func (r messageRow) Shared() *sharedRow { return r.sharedRow }
+
 // sharedRow is there where recipients share one copy and token.
 type sharedRow struct {
 	Opens         int `json:"opens"`
@@ -69,24 +74,33 @@ type sharedRow struct {
 }
 
 type deliveryRow struct {
-	Recipient     string        `json:"recipient"`
-	Status        mail.Status   `json:"status"`
-	Reason        text          `json:"reason"`
-	Basis         text          `json:"basis"`
-	Attempts      int           `json:"attempts"`
-	Uncertain     bool          `json:"uncertain"`
-	Reply         text          `json:"reply"`
-	UpstreamID    text          `json:"upstream_id"`
-	NextAttempt   moment        `json:"next_attempt"`
-	Explain       *mail.Explain `json:"explain"`
-	Opens         int           `json:"opens"`
-	Clicks        int           `json:"clicks"`
-	MachineOpens  int           `json:"machine_opens"`
-	MachineClicks int           `json:"machine_clicks"`
-	UniqueOpens   int           `json:"unique_opens"`
-	UniqueClicks  int           `json:"unique_clicks"`
-	FirstOpen     moment        `json:"first_open"`
-	LastEvent     moment        `json:"last_event"`
+	Recipient     string      `json:"recipient"`
+	Status        mail.Status `json:"status"`
+	Reason        text        `json:"reason"`
+	Basis         text        `json:"basis"`
+	Attempts      int         `json:"attempts"`
+	Uncertain     bool        `json:"uncertain"`
+	Reply         text        `json:"reply"`
+	UpstreamID    text        `json:"upstream_id"`
+	NextAttempt   moment      `json:"next_attempt"`
+	Explain       *explainRow `json:"explain"`
+	Opens         int         `json:"opens"`
+	Clicks        int         `json:"clicks"`
+	MachineOpens  int         `json:"machine_opens"`
+	MachineClicks int         `json:"machine_clicks"`
+	UniqueOpens   int         `json:"unique_opens"`
+	UniqueClicks  int         `json:"unique_clicks"`
+	FirstOpen     moment      `json:"first_open"`
+	LastEvent     moment      `json:"last_event"`
+}
+
+type explainRow struct {
+	ID      string   `json:"id"`
+	Class   string   `json:"class"`
+	Title   string   `json:"title"`
+	Meaning string   `json:"meaning"`
+	Steps   []string `json:"steps"`
+	Link    text     `json:"link"`
 }
 
 type queueRow struct {
@@ -124,11 +138,18 @@ type eventRow struct {
 
 type showRow struct {
 	messageRow
-	Links      []linkRow      `json:"links"`
-	Events     []eventRow     `json:"events"`
-	Alignment  mail.Alignment `json:"alignment"`
-	Quirks     []string       `json:"quirks"`
-	Transcript []string       `json:"transcript"`
+	Links      []linkRow    `json:"links"`
+	Events     []eventRow   `json:"events"`
+	Alignment  alignmentRow `json:"alignment"`
+	Quirks     []string     `json:"quirks"`
+	Transcript []string     `json:"transcript"`
+}
+
+type alignmentRow struct {
+	Rule     string `json:"rule"`
+	From     string `json:"from"`
+	Identity text   `json:"identity"`
+	Action   string `json:"action"`
 }
 
 type usageRow struct {
@@ -165,7 +186,7 @@ func newMessageRow(r store.Row) messageRow {
 	for i, d := range r.Deliveries {
 		row.Deliveries[i] = newDeliveryRow(d)
 	}
-	if m.Shared && len(r.Deliveries) > 1 {
+	if countsForAll(r) {
 		t := m.Tally
 		row.sharedRow = &sharedRow{t.Opens, t.Clicks, t.MachineOpens, t.MachineClicks}
 	}
@@ -177,15 +198,50 @@ func newDeliveryRow(d mail.Delivery) deliveryRow {
 	return deliveryRow{
 		Recipient: d.Recipient, Status: d.Status, Reason: text(d.Reason), Basis: text(d.Basis),
 		Attempts: d.Attempts, Uncertain: d.Uncertain, Reply: text(d.Reply), UpstreamID: text(d.UpstreamID),
-		NextAttempt: moment(d.NextAttempt), Explain: d.Explain,
+		NextAttempt: moment(d.NextAttempt), Explain: newExplainRow(d.Explain),
 		Opens: t.Opens, Clicks: t.Clicks, MachineOpens: t.MachineOpens, MachineClicks: t.MachineClicks,
 		UniqueOpens: t.UniqueOpens, UniqueClicks: t.UniqueClicks(),
 		FirstOpen: moment(t.FirstOpen), LastEvent: moment(t.LastEvent),
 	}
 }
 
+func newExplainRow(x *mail.Explain) *explainRow {
+	if x == nil {
+		return nil
+	}
+	return &explainRow{x.ID, x.Class, x.Title, x.Meaning, orEmpty(x.Steps), text(x.Link)}
+}
+
+// newShowRow makes a row that lacks its events.
+func newShowRow(r store.Row, links []linkRow) showRow {
+	d := r.Message.Detail
+	a := d.Alignment
+	return showRow{
+		messageRow: newMessageRow(r), Links: links, Events: []eventRow{},
+		Alignment: alignmentRow{a.Rule, a.From, text(a.Identity), a.Action},
+		Quirks:    orEmpty(d.Quirks), Transcript: orEmpty(d.Transcript),
+	}
+}
+
+// orEmpty keeps a list that has nothing from becoming null.
+func orEmpty(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
+}
+
+func newStatusRow(p Provider, sent int) statusRow {
+	return statusRow{
+		Account: p.Account, Provider: p.Name, Preset: p.Preset, State: cmp.Or(p.State.State, store.StateOK),
+		Until: moment(p.State.Until), Reason: text(p.State.Reason), LastError: text(p.State.LastError),
+		SentToday: sent, Limit: number(p.Limit),
+	}
+}
+
 // newLinkRows joins what was decided about the links with what was clicked.
-// Links of a message that was left alone have no tracking URL.
+// Links that were left alone have no tracking URL, the others that of the first
+// recipient's copy.
 func newLinkRows(r store.Row, plan *rewrite.Plan, linker rewrite.Linker) []linkRow {
 	rows := []linkRow{}
 	if plan == nil {
@@ -193,30 +249,34 @@ func newLinkRows(r store.Row, plan *rewrite.Plan, linker rewrite.Linker) []linkR
 	}
 	for _, l := range plan.Links() {
 		row := linkRow{Index: l.Index, URL: l.URL, Label: l.Label, Decision: l.Decision, Reason: text(l.Reason)}
-		if l.Decision == mail.Tracked && linker != nil {
-			if url, err := plan.ClickURL(linker, l.Index, firstIndex(r)); err == nil {
-				row.Tracked = text(url)
-			}
+		if l.Decision == mail.Tracked && linker != nil && len(r.Deliveries) > 0 {
+			url, _ := plan.ClickURL(linker, l.Index, tokenIndex(r, r.Deliveries[0])) // null where its key is gone
+			row.Tracked = text(url)
 		}
-		add := func(t mail.LinkTally) {
-			row.Clicks += t.Clicks
-			row.MachineClicks += t.MachineClicks
-		}
+		row.add(r.Message.Tally)
 		for _, d := range r.Deliveries {
-			add(d.Tally.Links[l.Index])
+			row.add(d.Tally)
 		}
-		add(r.Message.Tally.Links[l.Index])
 		rows = append(rows, row)
 	}
 	return rows
 }
 
-// firstIndex is the recipient index that the first recipient's copy carries.
-func firstIndex(r store.Row) int {
-	if r.Message.Shared && len(r.Deliveries) > 1 {
+func (l *linkRow) add(t mail.Tally) {
+	l.Clicks += t.Links[l.Index].Clicks
+	l.MachineClicks += t.Links[l.Index].MachineClicks
+}
+
+// countsForAll reports whether the recipients share one copy and token, so
+// that hits count for the message and not for one of them.
+func countsForAll(r store.Row) bool { return r.Message.Shared && len(r.Deliveries) > 1 }
+
+// tokenIndex is the recipient index in the tokens of a delivery's copy.
+func tokenIndex(r store.Row, d mail.Delivery) int {
+	if countsForAll(r) {
 		return 0
 	}
-	return 1
+	return d.Index
 }
 
 // newEventRow names the recipient of an event by address.

@@ -6,13 +6,9 @@ package web
 
 import (
 	"context"
-	"crypto/subtle"
 	"iter"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -53,7 +49,8 @@ type Queue interface {
 	Move(ctx context.Context, to string, ids ...mail.ID) (int, error)
 }
 
-// A Simulator runs a hit of a made-up reader through the public handler.
+// A Simulator runs a hit of a made-up reader through the public handler. Its
+// errors are shown to the one who asked.
 type Simulator interface {
 	Simulate(ctx context.Context, url, actor string) (Hit, error)
 }
@@ -80,30 +77,32 @@ type Provider struct {
 	State   store.ProviderState
 }
 
-// Actions are what the page and the API may do beside reading. Those that are
-// nil answer that the server must run for them.
+// Actions are what the page and the API can do beside reading. What is asked of
+// one that is nil is refused, because the server must run for it.
 type Actions struct {
 	Queue      Queue
 	Simulator  Simulator
 	Renderer   Renderer
-	Linker     rewrite.Linker
-	Providers  func(context.Context) ([]Provider, error)
-	Listeners  func() []string // addresses, as the configuration has them
-	Reload     func(context.Context) error
+	Reload     func(context.Context) error // its errors are shown to the one who asked
 	RotateKeys func() (mail.KeyID, error)
-	Ready      func() error // why this process is not ready to take mail
+
+	// Where these are nil there is nothing to tell.
+	Linker    rewrite.Linker // makes the tracking URLs that are shown
+	Providers func(context.Context) ([]Provider, error)
+	Listeners func() []string // addresses, as the configuration has them
+	Ready     func() error    // why this process is not ready to take mail; nil: it is
 }
 
 // Settings say who may ask.
 type Settings struct {
 	// Hosts are the names the listener may be asked by, beside localhost and
-	// loopback addresses. Others are refused: a page on the internet could
+	// its own addresses. Others are refused: a page on the internet could
 	// point its own name here.
 	Hosts    []string
 	Password string // asked for by HTTP Basic, with any user name; "": none
 }
 
-// A Handler serves the private side.
+// A Handler serves the private side. Nothing in it changes after New.
 type Handler struct {
 	store   Store
 	do      Actions
@@ -113,24 +112,23 @@ type Handler struct {
 	local   http.Handler
 }
 
-// New returns the private side over s.
+// New returns the private side over s. The pages show times in the time zone
+// of now.
 func New(set Settings, s Store, do Actions, now func() time.Time, log *slog.Logger, reg prometheus.Gatherer) *Handler {
 	h := &Handler{store: s, do: do, log: log, now: now}
+	h.local = h.api()
+
+	guard := func(next http.Handler) http.Handler {
+		return password(set.Password, http.NewCrossOriginProtection().Handler(next))
+	}
 	mux := http.NewServeMux()
-	h.api(mux)
-	h.local = mux
+	mux.HandleFunc("GET /livez", h.livez)
+	mux.HandleFunc("GET /readyz", h.readyz)
+	mux.Handle("GET /metrics", guard(promhttp.HandlerFor(reg, promhttp.HandlerOpts{DisableCompression: true})))
+	mux.Handle("/api/v1/", guard(h.onlyJSON(h.local)))
+	h.mountPages(mux, guard)
 
-	open := http.NewServeMux()
-	open.HandleFunc("GET /livez", h.livez)
-	open.HandleFunc("GET /readyz", h.readyz)
-
-	closed := http.NewServeMux()
-	closed.Handle("/api/v1/", mux)
-	closed.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
-	h.page(closed)
-	open.Handle("/", password(set.Password, http.NewCrossOriginProtection().Handler(closed)))
-
-	h.private = onlyHosts(set.Hosts, headers(open))
+	h.private = onlyHosts(set.Hosts, headers(mux))
 	return h
 }
 
@@ -158,53 +156,4 @@ func writeText(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
 	w.Write([]byte(text))
-}
-
-// onlyHosts refuses requests for names that are not ours (DNS rebinding).
-func onlyHosts(hosts []string, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host := r.Host
-		if name, _, err := net.SplitHostPort(host); err == nil {
-			host = name
-		}
-		host = strings.ToLower(strings.Trim(host, "[]"))
-		ip, err := netip.ParseAddr(host)
-		ok := host == "localhost" || err == nil && ip.IsLoopback()
-		for _, h := range hosts {
-			ok = ok || strings.EqualFold(h, host)
-		}
-		if !ok {
-			writeText(w, http.StatusForbidden, "this address is not served under that name\n")
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// headers keeps browsers from running, framing or leaking anything of the page.
-func headers(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		head := w.Header()
-		head.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
-		head.Set("X-Content-Type-Options", "nosniff")
-		head.Set("Referrer-Policy", "no-referrer")
-		head.Set("Cache-Control", "no-store")
-		next.ServeHTTP(w, r)
-	})
-}
-
-// password asks for the one password of the private side.
-func password(want string, next http.Handler) http.Handler {
-	if want == "" {
-		return next
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, got, _ := r.BasicAuth()
-		if subtle.ConstantTimeCompare([]byte(got), []byte(want)) != 1 {
-			w.Header().Set("WWW-Authenticate", `Basic realm="backstamp", charset="UTF-8"`)
-			writeText(w, http.StatusUnauthorized, "password needed\n")
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
 }

@@ -1,0 +1,134 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"backstamp/mail"
+	"backstamp/rewrite"
+	"backstamp/store"
+)
+
+// find reads the message that text names.
+func (h *Handler) find(ctx context.Context, text string) (store.Row, error) {
+	id, err := mail.ParseID(text)
+	if err != nil {
+		return store.Row{}, notFound("no such message: %q", text)
+	}
+	row, err := h.store.Message(ctx, id)
+	if errors.Is(err, mail.ErrNotFound) {
+		return store.Row{}, notFound("no such message: %q", text)
+	}
+	return row, err
+}
+
+// showMessage answers with all that is known of a message but its content.
+func (h *Handler) showMessage(w http.ResponseWriter, r *http.Request) error {
+	row, err := h.find(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	show, err := h.show(r.Context(), row)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, show)
+}
+
+func (h *Handler) show(ctx context.Context, row store.Row) (showRow, error) {
+	plan, err := plan(row.Message)
+	if err != nil {
+		return showRow{}, err
+	}
+	show := newShowRow(row, newLinkRows(row, plan, h.do.Linker))
+	to := recipients(row.Deliveries)
+	for e, err := range h.store.Events(ctx, store.EventFilter{Message: row.Message.ID}) {
+		if err != nil {
+			return showRow{}, err
+		}
+		show.Events = append(show.Events, newEventRow(e.Event, to))
+	}
+	return show, nil
+}
+
+// plan reads what was decided about a message's content; nil where nothing was.
+func plan(m *mail.Message) (*rewrite.Plan, error) {
+	if len(m.Detail.Plan) == 0 {
+		return nil, nil
+	}
+	p, err := rewrite.Decode(m.Detail.Plan)
+	if err != nil {
+		return nil, fmt.Errorf("plan of message %s: %w: %w", m.ID, store.ErrCorrupt, err)
+	}
+	return p, nil
+}
+
+// rawMessage answers with the message as it was received.
+func (h *Handler) rawMessage(w http.ResponseWriter, r *http.Request) error {
+	row, err := h.find(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	content, err := h.store.Content(r.Context(), row.Message.ID)
+	if err != nil {
+		return err
+	}
+	asDownload(w, int64(len(content)))
+	w.Write(content)
+	return nil
+}
+
+// sentMessage answers with the message as sent to the recipient that the query
+// names, else to the first.
+func (h *Handler) sentMessage(w http.ResponseWriter, r *http.Request) error {
+	row, err := h.find(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	d, err := delivery(row, r.URL.Query().Get("recipient"))
+	if err != nil {
+		return err
+	}
+	c, err := h.copyFor(r.Context(), row, d)
+	if err != nil {
+		return err
+	}
+	asDownload(w, c.Size())
+	if _, err := c.WriteTo(w); err != nil {
+		h.logError(r, err) // too short an answer: the server ends the connection
+	}
+	return nil
+}
+
+// delivery finds a recipient's by address; "" is the first.
+func delivery(row store.Row, address string) (mail.Delivery, error) {
+	for _, d := range row.Deliveries {
+		if address == "" || strings.EqualFold(address, d.Recipient) {
+			return d, nil
+		}
+	}
+	return mail.Delivery{}, notFound("the message has no such recipient")
+}
+
+// copyFor renders what went, or will go, to one recipient.
+func (h *Handler) copyFor(ctx context.Context, row store.Row, d mail.Delivery) (mail.Copy, error) {
+	if h.do.Renderer == nil {
+		return nil, needsServer()
+	}
+	content, err := h.store.Content(ctx, row.Message.ID)
+	if err != nil {
+		return nil, err
+	}
+	return h.do.Renderer.Render(row.Message, content, tokenIndex(row, d), d.Provider)
+}
+
+// asDownload keeps a browser from showing a stranger's mail as a page of ours.
+func asDownload(w http.ResponseWriter, size int64) {
+	w.Header().Set("Content-Type", "message/rfc822")
+	w.Header().Set("Content-Disposition", "attachment; filename=message.eml")
+	w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
+}
