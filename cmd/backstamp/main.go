@@ -96,7 +96,7 @@ records what became of every message and link.
 Start with: backstamp serve`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
+		Args:          knownCommand,
 		RunE: func(c *cobra.Command, _ []string) error {
 			c.Help()
 			return nil
@@ -122,6 +122,18 @@ Start with: backstamp serve`,
 		root.AddCommand(laterCommand(name))
 	}
 	return root
+}
+
+// knownCommand refuses what is no command, with the nearest name.
+func knownCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	text := fmt.Sprintf("unknown command %q", args[0])
+	if c.SuggestionsMinimumDistance = 2; len(c.SuggestionsFor(args[0])) > 0 {
+		text += fmt.Sprintf("; did you mean %s?", c.SuggestionsFor(args[0])[0])
+	}
+	return exitf(exitUsage, "%s; expected one that backstamp --help lists", text)
 }
 
 // laterCommand is a command of the contract that this version does not have.

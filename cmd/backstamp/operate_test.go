@@ -288,3 +288,41 @@ func TestPrivateSide(t *testing.T) {
 		t.Errorf("/nothing: %d", code)
 	}
 }
+
+// test sends one message through a provider and shows each step.
+func TestProviderTest(t *testing.T) {
+	upstream := mailtest.Start(t, mailtest.Script{})
+	dir := t.TempDir()
+	file := filepath.Join(dir, "c.yaml")
+	os.WriteFile(file, []byte(relayConfig(upstream.Addr, "  other:\n    networks: [10.0.0.0/8]\n    providers: {main: {preset: capture}}\n")), 0o600)
+	out, code := run(t, nil, "test", "shop/main", "--to", "me@example.com", "--json", "--config", file)
+	var steps []string
+	for _, row := range decodeRows(t, out) {
+		steps = append(steps, row["step"].(string))
+		if row["ok"] != true {
+			t.Errorf("step %v", row)
+		}
+	}
+	if got := strings.Join(steps, " "); code != exitDone || got != "DNS TCP TLS EHLO AUTH MAIL RCPT DATA" {
+		t.Errorf("exit %d, steps %s", code, got)
+	}
+	if tx := upstream.Wait(t); tx.MailFrom != "postmaster@shop.test" || tx.Recipients[0] != "me@example.com" {
+		t.Errorf("from %q to %q", tx.MailFrom, tx.Recipients)
+	}
+
+	upstream.On(mailtest.Rcpt, mailtest.Reply("550 5.1.1 nobody here"))
+	out, code = run(t, nil, "test", "shop/main", "--to", "me@example.com", "--transcript", "--config", file)
+	if code != exitFailed || !strings.Contains(out, "550 5.1.1 nobody here") || !strings.Contains(out, "\n  1. ") {
+		t.Errorf("refused: exit %d\n%s", code, out)
+	}
+	for _, c := range []struct{ args, want string }{
+		{"main --to a@b.test", "ambiguous"}, {"nope --to a@b.test", "no provider"}, {"shop/main", "--to"}, {"shop/main --to nobody", "--to"},
+	} {
+		if out, code := run(t, nil, append([]string{"test", "--config", file}, strings.Fields(c.args)...)...); code != exitUsage || !strings.Contains(out, c.want) {
+			t.Errorf("test %s: exit %d, %s", c.args, code, out)
+		}
+	}
+	if out, code := run(t, nil, "mesages"); code != exitUsage || !strings.Contains(out, "did you mean messages") {
+		t.Errorf("unknown command: exit %d, %s", code, out)
+	}
+}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -96,16 +97,22 @@ func (p *program) test(ctx context.Context, conf *config.Config, s provider.Sett
 	return exitf(exitFailed, "%v", err)
 }
 
-// testSender is an address the provider allows: the login, else a sender, else
-// the account's default.
+// testSender is an address that the provider allows: the login, else the
+// account's default, else a sender, else the postmaster of a domain that may
+// send, of our own where any may.
 func testSender(conf *config.Config, s provider.Settings) string {
 	account, name := splitProvider(s.Name)
 	settings := conf.Providers[name]
 	if account != shared {
 		settings = conf.Accounts[account].Providers[name]
 	}
-	for _, a := range append([]string{s.Username, conf.Accounts[account].DefaultFrom}, settings.Senders...) {
-		if _, err := mail.ParseAddress(a); err == nil {
+	addresses := append([]string{s.Username, conf.Accounts[account].DefaultFrom}, settings.Senders...)
+	for _, pattern := range settings.Senders {
+		domain := pattern[strings.LastIndexByte(pattern, '@')+1:]
+		addresses = append(addresses, "postmaster@"+strings.TrimPrefix(domain, "*."))
+	}
+	for _, a := range append(addresses, "postmaster@"+hostname(conf)) {
+		if _, err := mail.ParseAddress(a); err == nil && !strings.Contains(a, "*") {
 			return a
 		}
 	}
