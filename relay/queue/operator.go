@@ -123,10 +123,14 @@ func (q *Queue) command(ctx context.Context, f func(s *scheduler, done func(int,
 func (s *scheduler) retry(ds []mail.Delivery, done func(int, error)) {
 	var keys []key
 	invited := map[*lane]bool{}
+	now := s.clock.Now()
 	for _, d := range ds {
 		k := key{d.Message, d.Index}
 		l := s.laneOf(d.Provider)
-		if l == nil || s.busy[k] == running || d.Status != mail.Deferred && d.Status != mail.Held {
+		// A try whose outcome is on record, so that the next one has its time,
+		// is over for everybody but the worker that is still to say so.
+		trying := s.busy[k] == running && !d.NextAttempt.After(now)
+		if l == nil || trying || d.Status != mail.Deferred && d.Status != mail.Held {
 			continue
 		}
 		switch l.state.State {
@@ -142,7 +146,7 @@ func (s *scheduler) retry(ds []mail.Delivery, done func(int, error)) {
 		delete(s.crashes, k)
 		keys = append(keys, k)
 	}
-	s.amend(amendment{keys: keys, change: dueNow, skip: true, done: done})
+	s.amend(amendment{keys: keys, change: dueNow, done: done})
 }
 
 // dueNow is the change that makes a deferred or held delivery due.

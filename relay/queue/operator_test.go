@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -37,6 +38,22 @@ func TestRetry(t *testing.T) {
 		if _, err := h.queue.Retry(t.Context(), mail.ID{1}); !errors.Is(err, mail.ErrNotFound) {
 			t.Errorf("Retry of an unknown message: %v", err)
 		}
+	})
+}
+
+// A person who sees a delivery deferred may retry it at once, though the worker
+// of the last try is still to report to the scheduler.
+func TestRetryOfWhatWasJustTried(t *testing.T) {
+	inHouse(t, Settings{}, func(t *testing.T, h *house) {
+		h.routes(map[string]Provider{main: answering(later, ok)})
+		h.store.recorded = func() {
+			if n, err := h.queue.Retry(context.Background()); n != 1 || err != nil {
+				t.Errorf("Retry = %d, %v", n, err)
+			}
+		}
+		id := h.put(h.message(main, "a@x.test"))
+		synctest.Wait()
+		h.want(id, 1, "sent")
 	})
 }
 

@@ -27,6 +27,7 @@ type memStore struct {
 	events   []mail.Event
 	reads    int                               // of content
 	fail     func(op string, id mail.ID) error // asked before each operation
+	recorded func()                            // called after the next Conclude
 }
 
 func newMemStore() *memStore {
@@ -131,7 +132,14 @@ func (s *memStore) Conclude(_ context.Context, os []mail.Outcome) error {
 		return err
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer func() {
+		f := s.recorded
+		s.recorded = nil
+		s.mu.Unlock()
+		if f != nil {
+			f()
+		}
+	}()
 	for _, o := range os {
 		if s.rows[key{o.Message, o.Index}] == nil {
 			return store.ErrNotFound
