@@ -1,0 +1,101 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"backstamp/mail"
+	"backstamp/store"
+)
+
+func TestDownloads(t *testing.T) {
+	in := newHouse(t, nil)
+	for path, want := range map[string]string{
+		fullID().String() + "/raw":                            fullContent,
+		fullID().String() + "/sent":                           "For: 1 by shop/main\r\n" + fullContent,
+		fullID().String() + "/sent?recipient=LEE@example.com": "For: 2 by shop/spare\r\n" + fullContent,
+		sharedID().String() + "/sent":                         "For: 0 by shop/main\r\n" + fullContent,
+	} {
+		w := in.get("/api/v1/messages/" + path)
+		if w.Code != http.StatusOK || w.Body.String() != want {
+			t.Errorf("%s: %d %q", path, w.Code, w.Body)
+		}
+		for name, value := range map[string]string{
+			"Content-Type": "message/rfc822", "Content-Disposition": "attachment; filename=message.eml",
+			"X-Content-Type-Options": "nosniff", "Content-Length": fmt.Sprint(len(want)),
+		} {
+			if got := w.Header().Get(name); got != value {
+				t.Errorf("%s: %s: %q, want %q", path, name, got, value)
+			}
+		}
+	}
+}
+
+func TestShowRefuses(t *testing.T) {
+	in := newHouse(t, nil)
+	for _, id := range []string{"x", noID().String(), strings.Repeat("0", 17), "..%2f..%2fetc"} {
+		for _, what := range []string{"", "/raw", "/sent"} {
+			problem(t, in.get("/api/v1/messages/"+id+what), http.StatusNotFound, "no such message: ")
+		}
+	}
+	problem(t, in.get("/api/v1/messages/"+fullID().String()+"/sent?recipient=other@example.com"),
+		http.StatusNotFound, `the message has no such recipient"`)
+	alone := newHouse(t, func(_ *Settings, do *Actions, _ *fakeStore) { do.Renderer = nil })
+	problem(t, alone.get("/api/v1/messages/"+fullID().String()+"/sent"), http.StatusConflict, "no server runs on this data_dir")
+}
+
+// What is damaged is said to be, and no more than that.
+func TestDamaged(t *testing.T) {
+	const kept = "what is stored is damaged; it is kept for a person to look at"
+	damaged := fmt.Errorf("/var/lib/backstamp/mail.db: %w", store.ErrCorrupt)
+	for name, damage := range map[string]func(*fakeStore){
+		"row":     func(s *fakeStore) { s.messages[0].err = damaged },
+		"plan":    func(s *fakeStore) { s.messages[0].row.Message.Detail.Plan = []byte("??") },
+		"events":  func(s *fakeStore) { s.events[0].err = damaged },
+		"content": func(s *fakeStore) { s.contentErr = damaged },
+	} {
+		in := newHouse(t, func(_ *Settings, _ *Actions, s *fakeStore) { damage(s) })
+		path := "/api/v1/messages/" + fullID().String()
+		if name == "content" {
+			if w := in.get(path); w.Code != http.StatusOK {
+				t.Errorf("the rest is not shown: %d", w.Code)
+			}
+			problem(t, in.get(path+"/sent"), http.StatusInternalServerError, kept)
+			path += "/raw"
+		}
+		problem(t, in.get(path), http.StatusInternalServerError, kept)
+		if !strings.Contains(in.log.String(), "level=ERROR") {
+			t.Errorf("%s: nothing logged", name)
+		}
+	}
+}
+
+// shortRenderer makes copies that break off.
+type shortRenderer struct{}
+
+func (shortRenderer) Render(*mail.Message, []byte, int, string) (mail.Copy, error) {
+	return fakeCopy{text: strings.Repeat("line\r\n", 100), cut: 7}, nil
+}
+
+// Half a copy is never taken for the whole: the connection breaks off.
+func TestShortCopy(t *testing.T) {
+	in := newHouse(t, func(_ *Settings, do *Actions, _ *fakeStore) { do.Renderer = shortRenderer{} })
+	server := httptest.NewServer(in.Local())
+	defer server.Close()
+	answer, err := http.Get(server.URL + "/api/v1/messages/" + fullID().String() + "/sent")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if b, err := io.ReadAll(answer.Body); !errors.Is(err, io.ErrUnexpectedEOF) || strings.Contains(string(b), "/var/lib") {
+		t.Errorf("%q, %v", b, err)
+	}
+	if !strings.Contains(in.log.String(), "it changed") {
+		t.Errorf("log: %s", in.log)
+	}
+}
