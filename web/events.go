@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"time"
 
 	"backstamp/mail"
 	"backstamp/store"
@@ -67,7 +66,6 @@ func kinds() []mail.Kind {
 func (h *Handler) follow(w http.ResponseWriter, r *http.Request, f store.EventFilter, row func(store.EventRow) any) error {
 	out := lines{h: h, w: w, r: r}
 	wire := http.NewResponseController(w)
-	wire.SetReadDeadline(time.Time{}) // the server's is for requests, and would end this one
 	for {
 		more := h.store.Watch()
 		for e, err := range h.store.Events(r.Context(), f) {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"strings"
@@ -73,9 +74,9 @@ func (p pipes) dial(context.Context, string, string) (net.Conn, error) {
 	return ours, nil
 }
 
-// A follower gets events as they are recorded, for as long as it stays:
-// the log is read only when there is something in it, and the read timeout of
-// the server is not for it.
+// A follower gets events as they are recorded, for as long as it stays and
+// longer than a server waits for a request. The log is read only when there is
+// something in it.
 func TestFollow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		in := newHouse(t, func(_ *Settings, _ *Actions, s *fakeStore) { s.events = s.events[:1] })
@@ -104,7 +105,7 @@ func TestFollow(t *testing.T) {
 			t.Errorf("type %q", kind)
 		}
 		lines := bufio.NewReader(answer.Body)
-		for range 3 {
+		for n := 1; n <= 3; n++ {
 			<-time.After(2 * time.Minute)
 			synctest.Wait()
 			before := in.store.reads
@@ -113,10 +114,10 @@ func TestFollow(t *testing.T) {
 			if in.store.reads != before {
 				t.Errorf("the log was read %d times in an hour without events", in.store.reads-before)
 			}
-			in.store.record(mail.Event{Time: time.Now(), Kind: mail.KindOpen, Message: fullID(), Recipient: 2, Class: mail.Human})
+			in.store.record(mail.Event{Time: time.Now(), Kind: mail.KindOpen, Message: fullID(), Recipient: 2, Class: mail.Human, Count: n})
 			in.store.record(mail.Event{Time: time.Now(), Kind: mail.KindSent, Message: fullID()})
 			line, err := lines.ReadString('\n')
-			if err != nil || !strings.Contains(line, `"recipient":"lee@example.com"`) {
+			if want := fmt.Sprintf(`"recipient":"lee@example.com","link":null,"ip":null,"user_agent":null,"basis":null,"count":%d,`, n); err != nil || !strings.Contains(line, want) {
 				t.Fatalf("%q, %v", line, err)
 			}
 		}

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -170,10 +171,26 @@ func TestListingStreams(t *testing.T) {
 	}
 }
 
+// Who goes away is no trouble of ours.
+func TestListingLeft(t *testing.T) {
+	ctx, leave := context.WithCancel(t.Context())
+	leave()
+	in := newHouse(t, func(_ *Settings, _ *Actions, s *fakeStore) {
+		s.messages = append(s.messages[:1], listed[store.Row]{err: ctx.Err()})
+	})
+	for range 2 { // after the first row, and before it
+		in.ask(http.MethodGet, "/api/v1/messages", "", func(r *http.Request) { *r = *r.WithContext(ctx) })
+		in.store.messages = in.store.messages[1:]
+	}
+	if in.log.Len() > 0 {
+		t.Errorf("logged %s", in.log)
+	}
+}
+
 // HEAD tells what GET would, without reading the list for it.
 func TestListingHead(t *testing.T) {
 	in := newHouse(t, nil)
-	for _, path := range []string{"/messages", "/events", "/events?follow=1", "/queue", "/status"} {
+	for _, path := range []string{"/messages", "/events", "/events?follow=1", "/events?follow=1&kind=failed", "/queue", "/status"} {
 		w := in.ask(http.MethodHead, "/api/v1"+path, "")
 		if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "application/x-ndjson" || w.Body.Len() > 0 {
 			t.Errorf("%s: %d of type %q: %s", path, w.Code, w.Header().Get("Content-Type"), w.Body)

@@ -149,6 +149,17 @@ func TestPageTrouble(t *testing.T) {
 	}
 }
 
+// Source in another charset is shown as far as it is ASCII.
+func TestPageCharset(t *testing.T) {
+	in := newHouse(t, func(_ *Settings, _ *Actions, s *fakeStore) {
+		s.content[fullID()] = []byte("Subject: \xb0\xa1\xb0\xa2\r\n\r\nend")
+	})
+	got := in.body(t, "/messages/"+fullID().String(), http.StatusOK)
+	if want := "Subject: \uFFFD\n\nend</pre>"; !strings.Contains(got, want) {
+		t.Errorf("no %q in %s", want, got)
+	}
+}
+
 // A page stays readable whatever was sent and however often it was opened.
 func TestPageBounds(t *testing.T) {
 	in := newHouse(t, func(_ *Settings, _ *Actions, s *fakeStore) {
