@@ -14,8 +14,9 @@ const (
 	maxHTML     = 16 << 20
 	maxTokens   = 500_000
 	maxAnchors  = 10_000
-	maxAttrs    = 100 // of one tag
-	maxComments = 4   // conditional comments and noscript in each other
+	maxTag      = 8 << 20 // octets; an image may lie in a tag, as data:
+	maxAttrs    = 100     // of one tag
+	maxComments = 4       // conditional comments and noscript in each other
 )
 
 // A span is a range of offsets into the text of a page.
@@ -96,6 +97,9 @@ func (s *scanner) scan(from, to, depth int) bool {
 		tok := span{at, at + len(z.Raw())}
 		at = tok.to
 		if s.tokens++; s.tokens > maxTokens {
+			return false
+		}
+		if kind != html.TextToken && kind != html.CommentToken && tok.to-tok.from > maxTag {
 			return false
 		}
 		switch kind {
