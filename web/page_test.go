@@ -67,7 +67,7 @@ func TestListPage(t *testing.T) {
 		"full":      {query: "?limit=1", messages: rows(bareRow()), limit: 1, want: []string{"These are the latest 1; the search finds others."}},
 		"too many":  {query: "?limit=99999", limit: listLimit},
 		"damaged":   {messages: []listed[store.Row]{damaged, {row: bareRow()}, damaged}, limit: listMax, want: []string{"(no subject)", "2 damaged and left out; the log says more."}},
-		"providers": {limit: listMax, want: []string{`<b class="s-parked">parked</b> auth until <time datetime="2026-03-04T06:06:07Z">`, "4 of 450"}},
+		"providers": {limit: listMax, want: []string{"Provider */pool is parked: auth.", `<b class="s-parked">parked</b> auth until <time datetime="2026-03-04T06:06:07Z">`, "4 of 450"}},
 	} {
 		in := newHouse(t, func(_ *Settings, _ *Actions, s *fakeStore) { s.messages = c.messages })
 		got := in.body(t, "/"+c.query, http.StatusOK)
@@ -294,8 +294,8 @@ func nothingLoads(t *testing.T, page string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	elements := strings.Fields("html head meta title link body header main section footer h1 h2 p a b small strong code pre dl dt dd ol li table thead tbody tr th td span time form label select option input button")
-	attrs := strings.Fields("lang charset name content rel href class aria-label aria-labelledby id role scope data-label datetime tabindex method action type value selected")
+	elements := strings.Fields("html head meta title link body header main section footer h1 h2 p a b small strong code pre dl dt dd ol li table thead tbody tr th td details summary span time form label select option input button")
+	attrs := strings.Fields("lang charset name content rel href class aria-label aria-labelledby id role scope data-label datetime tabindex method action type value selected open")
 	for n := range doc.Descendants() {
 		if n.Type != html.ElementNode {
 			continue
