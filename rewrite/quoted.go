@@ -35,19 +35,6 @@ func (q *quoter) unit(b ...byte) {
 	q.col += len(b)
 }
 
-// literal appends text without line ends, encoded. No line comes to begin with
-// a dot, which relays have lost, or a hyphen, which could make a boundary.
-func (q *quoter) literal(text []byte) {
-	for _, c := range text {
-		plain := c >= ' ' && c <= '~' && c != '='
-		if q.fresh() && (c == '.' || c == '-') || !plain {
-			q.escaped(c)
-		} else {
-			q.unit(c)
-		}
-	}
-}
-
 func (q *quoter) escaped(c byte) {
 	const hex = "0123456789ABCDEF"
 	q.unit('=', hex[c>>4], hex[c&15])
@@ -89,9 +76,8 @@ func quoteSplices(enc []byte, lines []mark, splices []splice) []splice {
 		}
 		after := len(q.out)
 		q.text(s.after)
-		if rest, limit := restOfLine(enc, ranges, i); rest > 0 && q.col+rest > limit {
-			q.soft()
-		}
+		rest, limit := restOfLine(enc, ranges, i)
+		to += q.carryOn(enc[to:], rest, limit)
 		out = append(out, splice{from: from, to: to, before: q.out[:cut:cut], slot: s.slot, after: q.out[after:]})
 		col, done = q.col, to
 	}
@@ -124,10 +110,33 @@ func takeAlong(kept []byte, col int) int {
 	return 1
 }
 
+// carryOn has what is kept behind a splice, rest bytes of a line, begin a new
+// line where this one has no room for it. It returns how many bytes of it were
+// written anew, because a line must not begin with them.
+func (q *quoter) carryOn(kept []byte, rest, limit int) (taken int) {
+	for ; taken < rest; taken++ {
+		if q.col > 0 && q.col+rest-taken > limit {
+			q.soft()
+		}
+		if q.col > 0 || !beginsBadly(kept[taken:]) {
+			break
+		}
+		q.escaped(kept[taken])
+	}
+	return taken
+}
+
+// beginsBadly reports what no line that we begin may begin with: a dot, which
+// relays have lost, a hyphen, which could make a boundary, or "From ", which
+// mail boxes change.
+func beginsBadly(line []byte) bool {
+	return len(line) > 0 && (line[0] == '.' || line[0] == '-') || bytes.HasPrefix(line, []byte("From "))
+}
+
 // again appends an encoded character.
 func (q *quoter) again(enc []byte) {
 	if len(enc) == 1 {
-		q.literal(enc)
+		q.text(enc)
 	} else {
 		q.unit(enc...)
 	}
@@ -170,7 +179,7 @@ func quoteRegion(raw []byte, splices []splice, t tokens) ([]byte, error) {
 }
 
 // text appends lines of text. Blanks that end a line are encoded, and so is a
-// bare CR or LF, which would not survive as it is.
+// bare CR or LF, which would not survive as it is. No line comes to begin badly.
 func (q *quoter) text(text []byte) {
 	for i, c := range text {
 		switch rest := text[i:]; {
@@ -179,12 +188,13 @@ func (q *quoter) text(text []byte) {
 		case c == '\n' && i > 0 && text[i-1] == '\r':
 			q.col = 0
 		case (c == ' ' || c == '\t') && (len(rest) == 1 || rest[1] == '\r' || rest[1] == '\n'),
-			q.fresh() && c == 'F' && bytes.HasPrefix(rest, []byte("From ")):
+			q.fresh() && beginsBadly(rest), !isPlain(c):
 			q.escaped(c)
-		case c == '\t':
-			q.unit(c)
 		default:
-			q.literal(rest[:1])
+			q.unit(c)
 		}
 	}
 }
+
+// isPlain reports what stands for itself in quoted-printable.
+func isPlain(c byte) bool { return c == '\t' || c >= ' ' && c <= '~' && c != '=' }

@@ -144,7 +144,7 @@ func TestScanAttrsAsTheTokenizer(t *testing.T) {
 // text in: a decoder that is not ours must find just that, in lines of at most
 // 76 characters.
 func TestQuoteSplices(t *testing.T) {
-	bits := []string{"a", "word ", "=3D", "=\r\n", "\r\n", " ", "=C3=A9", ".", "From ", "-", "=20", "  \r\n", "long-text-without-a-break"}
+	bits := []string{"a", "word ", "=3D", "=\r\n", "\r\n", " ", "=C3=A9", ".", "From ", "-", "--------", "=20", "  \r\n", "long-text-without-a-break"}
 	rapid.Check(t, func(t *rapid.T) {
 		var enc []byte
 		col := 0
@@ -189,10 +189,22 @@ func TestQuoteSplices(t *testing.T) {
 		if err != nil || !bytes.Equal(got, want) {
 			t.Fatalf("%q with %v\nis %q\ngot  %q (%v)\nwant %q", enc, splices, out.Bytes(), got, err, want)
 		}
-		for line := range strings.SplitSeq(out.String(), "\r\n") {
+		bad := 0 // lines more than there were that begin so
+		for line := range bytes.SplitSeq(enc, []byte("\r\n")) {
+			if beginsBadly(line) {
+				bad--
+			}
+		}
+		for line := range bytes.SplitSeq(out.Bytes(), []byte("\r\n")) {
 			if len(line) > quotedMax {
 				t.Fatalf("a line of %d: %q", len(line), line)
 			}
+			if beginsBadly(line) {
+				bad++
+			}
+		}
+		if bad > 0 {
+			t.Fatalf("%q with %v\nbegins a line badly: %q", enc, splices, out.Bytes())
 		}
 		if out.Len() != r.size {
 			t.Fatalf("size %d, wrote %d", r.size, out.Len())
