@@ -43,7 +43,7 @@ func (r *Rewriter) Plan(req Request) (p *Plan) {
 	}()
 	p = untouched("")
 	p.key = r.linker.Key()
-	b := builder{Rewriter: r, req: req, plan: p}
+	b := builder{Rewriter: r, req: req, plan: p, left: budget{maxTokens, maxAnchors}}
 	if reason := b.build(); reason != "" {
 		links := p.links
 		p = untouched(reason)
@@ -71,6 +71,7 @@ type builder struct {
 	top   *part
 	pages []*part // HTML parts that may be edited, in order
 	why   string  // the first reason why another part may not
+	left  budget
 }
 
 // build fills in the plan, or says why nothing is edited.
@@ -157,7 +158,7 @@ func (b *builder) open(p *part) (reason string, ok bool) {
 		return reason, true
 	}
 	p.codec, p.lines = codec, lines
-	p.page, ok = scanPage(text, masked, charset)
+	p.page, ok = scanPage(text, masked, charset, &b.left)
 	return "", ok
 }
 
@@ -317,13 +318,15 @@ func (b *builder) finish() (reason string) {
 		return ReasonInternal
 	}
 	b.plan.stamp = stampVersion + " " + string(token)
+	var stale []splice
 	at := 0
 	for _, f := range b.top.header {
 		if f.Is("X-Backstamp") {
-			b.plan.editHeader(splice{from: at, to: at + len(f.Raw)})
+			stale = append(stale, splice{from: at, to: at + len(f.Raw)})
 		}
 		at += len(f.Raw)
 	}
+	b.plan.editHeader(stale...)
 	b.plan.sort()
 	return ""
 }

@@ -2,6 +2,7 @@ package rewrite
 
 import (
 	"encoding/json"
+	"fmt"
 	"mime"
 	"slices"
 	"strings"
@@ -30,17 +31,16 @@ const (
 // providers stay in the message; ours never do.
 func ReadControls(h mail.Header, keepProvider bool) Controls {
 	c := Controls{}
-	tags := map[string]string{}
+	tags, seen := map[string]string{}, map[string]bool{}
 	for _, f := range h {
 		name := strings.ToLower(f.Name)
 		c.read(name, f.Value())
 		if slices.Contains(tagFields, name) && tags[name] == "" {
 			tags[name] = decodeWords(f.Value())
 		}
-		if isControl(name) || !keepProvider && isProviderField(name) {
-			if !slices.ContainsFunc(c.Remove, func(r string) bool { return strings.EqualFold(r, name) }) {
-				c.Remove = append(c.Remove, f.Name)
-			}
+		if !seen[name] && (isControl(name) || !keepProvider && isProviderField(name)) {
+			seen[name] = true
+			c.Remove = append(c.Remove, f.Name)
 		}
 	}
 	for _, name := range tagFields {
@@ -135,32 +135,30 @@ func isYes(word string) bool {
 	return false
 }
 
-// readJSON reads what SendGrid and SparkPost take as JSON.
+// readJSON reads what SendGrid and SparkPost take as JSON. Whatever else in it
+// has an odd type, a no that can be found counts.
 func (c *Controls) readJSON(value string) {
 	type filter struct {
-		Settings struct{ Enable json.Number } `json:"settings"`
+		Settings struct{ Enable any }
 	}
 	var api struct {
-		Filters struct{ OpenTrack, ClickTrack *filter } `json:"filters"`
+		Filters struct{ OpenTrack, ClickTrack filter }
 		Options struct {
-			Open  *bool `json:"open_tracking"`
-			Click *bool `json:"click_tracking"`
-		} `json:"options"`
+			Open  any `json:"open_tracking"`
+			Click any `json:"click_tracking"`
+		}
 	}
-	if json.Unmarshal([]byte(value), &api) != nil {
-		return
-	}
-	if f := api.Filters.OpenTrack; f != nil {
-		c.ask(f.Settings.Enable != "0", &c.Opens)
-	}
-	if f := api.Filters.ClickTrack; f != nil {
-		c.ask(f.Settings.Enable != "0", &c.Clicks)
-	}
-	if v := api.Options.Open; v != nil {
-		c.ask(*v, &c.Opens)
-	}
-	if v := api.Options.Click; v != nil {
-		c.ask(*v, &c.Clicks)
+	json.Unmarshal([]byte(value), &api) // skips what does not fit
+	c.askJSON(api.Filters.OpenTrack.Settings.Enable, &c.Opens)
+	c.askJSON(api.Filters.ClickTrack.Settings.Enable, &c.Clicks)
+	c.askJSON(api.Options.Open, &c.Opens)
+	c.askJSON(api.Options.Click, &c.Clicks)
+}
+
+// askJSON notes a wish that may be a number, a word or a boolean; nil is none.
+func (c *Controls) askJSON(v any, about **bool) {
+	if v != nil {
+		c.ask(isYes(strings.ToLower(fmt.Sprint(v))), about)
 	}
 }
 

@@ -53,6 +53,11 @@ func TestControlsChoose(t *testing.T) {
 		{`X-SMTPAPI: {"filters":{"clicktrack":{"settings":{"enable":0}}}}`, "-", "false"},
 		{`X-SMTPAPI: {"filters":{"opentrack":{"settings":{"enable":1}}}}`, "true", "-"},
 		{`X-MSYS-API: {"options":{"open_tracking":false}}`, "false", "-"},
+		{`X-SMTPAPI: {"filters":{"clicktrack":{"settings":{"enable":false}},"opentrack":{"settings":{"enable":"0"}}}}`, "false", "false"},
+		{`X-MSYS-API: {"options":{"open_tracking":"false","click_tracking":0},"metadata":7}`, "false", "false"},
+		{`X-MSYS-API: {"options":{"open_tracking":true}}`, "true", "-"},
+		{`X-SMTPAPI: {"filters":{"clicktrack":{}}}`, "-", "-"},
+		{`X-SMTPAPI: {"filters":7,"options":{"click_tracking":false}}`, "-", "false"},
 		{`X-SMTPAPI: not JSON`, "-", "-"},
 	} {
 		c := controls(t, tt.fields, false)

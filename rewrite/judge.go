@@ -111,6 +111,8 @@ func (j *judge) reason(p *page, a anchor, href string, sel *goquery.Selection, l
 		return LinkFragment
 	case s == "http"+noTrackScheme, s == "https"+noTrackScheme:
 		return LinkOptOut
+	case s == "" && hasControl(href): // a line end before the scheme, say
+		return LinkControl
 	case s == "":
 		return LinkRelative
 	case s != "http" && s != "https":

@@ -17,10 +17,8 @@ const noTrackScheme = "+notrack"
 // its entities undone, bytes outside ASCII percent-encoded as they stand.
 // reason says why it cannot be carried.
 func destination(href string, masked, utf8Part bool) (dest, reason string) {
-	for i := 0; i < len(href); i++ {
-		if href[i] < 0x20 || href[i] == 0x7f {
-			return "", LinkControl
-		}
+	if hasControl(href) {
+		return "", LinkControl
 	}
 	if masked || !isASCII(href) && !(utf8Part && utf8.ValidString(href)) {
 		return "", LinkCharset
@@ -32,6 +30,10 @@ func destination(href string, masked, utf8Part bool) (dest, reason string) {
 		return "", LinkBroken
 	}
 	return href, ""
+}
+
+func hasControl(href string) bool {
+	return strings.ContainsFunc(href, func(r rune) bool { return r < 0x20 || r == 0x7f })
 }
 
 func percentEncode(s string) string {

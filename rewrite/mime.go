@@ -3,6 +3,7 @@ package rewrite
 import (
 	"bytes"
 	"mime"
+	"regexp"
 	"strings"
 
 	"backstamp/mail"
@@ -10,7 +11,7 @@ import (
 
 // Bounds of what is taken apart. Beyond one the whole message stays untouched.
 const (
-	maxDepth    = 100
+	maxDepth    = 50
 	maxParts    = 10_000
 	maxHeader   = 1 << 20
 	maxBoundary = 1000
@@ -77,10 +78,17 @@ func (p *part) describe(noEmptyLine bool) (ok bool) {
 		p.media, p.params = contentType(v)
 	}
 	p.encoding = strings.ToLower(strings.Trim(stripComments(p.header.Get("Content-Transfer-Encoding")), " \t;"))
-	disposition, params := contentType(p.header.Get("Content-Disposition"))
-	p.attached = disposition != "" && disposition != "inline" || params["filename"] != "" || p.params["name"] != ""
+	disposition, _ := contentType(p.header.Get("Content-Disposition"))
+	p.attached = disposition != "" && disposition != "inline" ||
+		isNamed(p.header.Get("Content-Disposition")) || isNamed(p.header.Get("Content-Type"))
 	return true
 }
+
+// fileName finds a parameter that names a file, in pieces or encoded (RFC 2231)
+// as it may be: package mime drops one in a charset that it does not know.
+var fileName = regexp.MustCompile(`(?i);\s*(?:file)?name\s*(?:\*[\d*]*\s*)?=\s*"?[^\s;"]`)
+
+func isNamed(field string) bool { return fileName.MatchString(stripComments(field)) }
 
 // containerReason says why nothing inside p is edited, whatever is in it.
 func containerReason(p *part) string {
@@ -161,7 +169,7 @@ func delimiters(body []byte, mark string) func(yield func(delimiter) bool) {
 			if n := bytes.IndexByte(line, '\n'); n >= 0 {
 				line, d.after = line[:n], at+n+1
 			}
-			rest := bytes.TrimRight(line, " \t\r")
+			rest := bytes.Trim(line, " \t\r") // a boundary that ends in blanks may have lost them
 			if d.last = string(rest) == "--"; !d.last && len(rest) > 0 {
 				continue // a longer boundary that begins alike
 			}

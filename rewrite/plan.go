@@ -134,15 +134,18 @@ func (p *Plan) WriteBody(w io.Writer, content []byte, l Linker, recipient int) e
 // add adds a region.
 func (p *Plan) add(r region) { p.regions = append(p.regions, r) }
 
-// editHeader adds a splice of the top header.
-func (p *Plan) editHeader(s splice) {
+// editHeader adds splices of the top header.
+func (p *Plan) editHeader(splices ...splice) {
+	if len(splices) == 0 {
+		return
+	}
 	for i, r := range p.regions {
 		if r.from == 0 && r.to == p.bodyAt {
-			p.regions[i] = plainRegion(0, p.bodyAt, append(r.splices, s))
+			p.regions[i] = plainRegion(0, p.bodyAt, append(r.splices, splices...))
 			return
 		}
 	}
-	p.add(plainRegion(0, p.bodyAt, []splice{s}))
+	p.add(plainRegion(0, p.bodyAt, splices))
 }
 
 // sort puts everything in the order in which it stands in the content.

@@ -9,15 +9,18 @@ import (
 	"golang.org/x/text/encoding"
 )
 
-// Bounds of one HTML part. Beyond one its message stays untouched.
+// Bounds of the HTML of a message. Beyond one the message stays untouched.
 const (
-	maxHTML     = 16 << 20
-	maxTokens   = 500_000
-	maxAnchors  = 10_000
-	maxTag      = 8 << 20 // octets; an image may lie in a tag, as data:
-	maxAttrs    = 100     // of one tag
-	maxComments = 4       // conditional comments and noscript in each other
+	maxHTML     = 16 << 20 // octets of one part
+	maxTokens   = 500_000  // of all parts
+	maxAnchors  = 10_000   // of all parts; a token has two bytes for the number of a link
+	maxTag      = 8 << 20  // octets; an image may lie in a tag, as data:
+	maxAttrs    = 100      // of one tag
+	maxComments = 4        // conditional comments and noscript in each other
 )
+
+// A budget is how much of a message may still be taken in.
+type budget struct{ tokens, anchors int }
 
 // A span is a range of offsets into the text of a page.
 type span struct{ from, to int }
@@ -70,17 +73,17 @@ type scanner struct {
 	str     string            // text as a string, which all node data is cut from
 	decoder *encoding.Decoder // nil where the text is UTF-8 as it stands
 	shifts  bool              // some runs of the text are shifted
-	tokens  int
+	left    *budget
 	attrs   []attr // of the current tag
 }
 
-// scanPage tokenises text. ok is false beyond a bound.
-func scanPage(text, mask []byte, c charset) (p *page, ok bool) {
+// scanPage tokenises text at the cost of left. ok is false beyond a bound.
+func scanPage(text, mask []byte, c charset, left *budget) (p *page, ok bool) {
 	p = &page{text: text, mask: mask, charset: c, tree: newTree(), bodyStart: -1, content: -1, bodyEnd: -1, htmlEnd: -1}
 	if len(text) > maxHTML {
 		return nil, false
 	}
-	s := &scanner{page: p, str: string(text)}
+	s := &scanner{page: p, str: string(text), left: left}
 	s.shifts = !bytes.Equal(text, mask)
 	if !c.utf8() && (s.shifts || !isASCII(text)) {
 		s.decoder = c.decoder()
@@ -96,7 +99,7 @@ func (s *scanner) scan(from, to, depth int) bool {
 		kind := z.Next()
 		tok := span{at, at + len(z.Raw())}
 		at = tok.to
-		if s.tokens++; s.tokens > maxTokens {
+		if s.left.tokens--; s.left.tokens < 0 {
 			return false
 		}
 		if kind != html.TextToken && kind != html.CommentToken && tok.to-tok.from > maxTag {
@@ -216,7 +219,7 @@ func (s *scanner) onStart(z *html.Tokenizer, tok span, selfClosing bool, depth i
 	if name == "a" || name == "area" || strings.HasPrefix(name, "v:") {
 		s.noteAnchor(z, node)
 	}
-	return name, len(s.anchors) <= maxAnchors
+	return name, s.left.anchors >= 0
 }
 
 // notePlace remembers where a pixel could go to the top.
@@ -307,6 +310,7 @@ func (s *scanner) noteAnchor(z *html.Tokenizer, node *html.Node) {
 	a.broken = a.broken || more
 	if found {
 		s.anchors = append(s.anchors, a)
+		s.left.anchors--
 	}
 }
 

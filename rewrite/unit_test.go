@@ -40,6 +40,7 @@ func TestSplitKeepsParts(t *testing.T) {
 		{"pre\n--b\n\none\n--b--\nepi\n--b\n\nno\n", []string{"one"}},
 		{"--b\n\none\n--b", []string{"one", ""}},
 		{"--b\n--b--", []string{""}},
+		{"--b \n\none\n--b --\nepi\n", []string{"one"}},
 		{"--b  \n\none\n--bb\nx\n--b--x\ny\n --b\nz\nx--b\n", []string{"one\r\n--bb\r\nx\r\n--b--x\r\ny\r\n --b\r\nz\r\nx--b\r\n"}},
 	} {
 		content := wire([]byte("Content-Type: multipart/mixed; boundary=b\n\n" + tt.body))

@@ -1,0 +1,83 @@
+package rewrite
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"backstamp/mail"
+)
+
+const webLink = `<a href="https://example.com/">x</a>`
+
+// mixed returns a multipart/mixed of parts, each with its header.
+func mixed(parts ...string) []byte {
+	return wire([]byte(head + "Content-Type: multipart/mixed; boundary=b\n\n--b\n" + strings.Join(parts, "\n--b\n") + "\n--b--\n"))
+}
+
+// A part with a name is an attachment, however the name is written.
+func TestNamedPartsAreAttachments(t *testing.T) {
+	r := newRewriter(t, nil)
+	for _, tt := range []struct {
+		fields   string
+		attached bool
+	}{
+		{"Content-Type: text/html\nContent-Disposition: inline", false},
+		{"Content-Type: text/html; charset=utf-8\nContent-Disposition: INLINE; x=\"; filename\"", false},
+		{"Content-Type: text/html\nContent-Disposition: inline; filename=\"\"", false},
+		{"Content-Type: text/html\nContent-Disposition: inline; filename=x.html", true},
+		{"Content-Type: text/html\nContent-Disposition: inline; FileName = \"x.html\"", true},
+		{"Content-Type: text/html\nContent-Disposition: inline; filename*=utf-8''x.html", true},
+		{"Content-Type: text/html\nContent-Disposition: inline; filename*=euc-kr''%C7%D1.html", true},
+		{"Content-Type: text/html\nContent-Disposition: inline;\n filename*0*=euc-kr''%C7%D1;\n filename*1=.html", true},
+		{"Content-Type: text/html\nContent-Disposition: inline; x y; filename*=x y", true},
+		{"Content-Type: text/html; name*=iso-2022-kr''x.html", true},
+		{"Content-Type: text/html; name=x.html", true},
+		{"Content-Type: text/html\nContent-Disposition: attachment", true},
+		{"Content-Type: text/html\nContent-Disposition: something-new", true},
+	} {
+		p := r.Plan(request(mixed(tt.fields + "\n\n" + webLink)))
+		if attached := p.Reason() == ReasonAttachment; attached != tt.attached || p.Edited() == tt.attached {
+			t.Errorf("%q: reason %q", tt.fields, p.Reason())
+		}
+	}
+}
+
+// The bounds hold for a message, not for each of its parts: the number of a
+// link has two bytes in a token.
+func TestBoundsOfAllParts(t *testing.T) {
+	r := newRewriter(t, nil)
+	page := "Content-Type: text/html\n\n" + strings.Repeat("<a href=http://x.y/>", maxAnchors/2)
+	for n, want := range map[int]string{2: "", 3: ReasonHTMLLimits} {
+		parts := make([]string, n)
+		for i := range parts {
+			parts[i] = page
+		}
+		if got := r.Plan(request(mixed(parts...))).Reason(); got != want {
+			t.Errorf("%d parts of %d links: reason %q, want %q", n, maxAnchors/2, got, want)
+		}
+	}
+	tags := "Content-Type: text/html\n\n" + strings.Repeat("<br>", maxTokens/2)
+	if got := r.Plan(request(mixed(tags, tags, tags))).Reason(); got != ReasonHTMLLimits {
+		t.Errorf("too many tags in three parts: reason %q", got)
+	}
+}
+
+// What a header costs must not grow with the square of its fields.
+func TestManyFields(t *testing.T) {
+	r := newRewriter(t, nil)
+	content := []byte(strings.Repeat("X-Backstamp:\r\n", maxHeader/15) + "Content-Type: text/html\r\n\r\nx\r\n")
+	p := r.Plan(request(content))
+	if out := p.Header(content); !p.Edited() || bytes.Contains(out, []byte("X-Backstamp")) {
+		t.Errorf("reason %q", p.Reason())
+	}
+	var fields strings.Builder
+	for i := range 200_000 {
+		fmt.Fprintf(&fields, "X-EE-%d: x\r\n", i)
+	}
+	h, _, _ := mail.ParseHeader([]byte(fields.String()))
+	if got := len(ReadControls(h, false).Remove); got != 200_000 {
+		t.Errorf("%d names to remove", got)
+	}
+}
