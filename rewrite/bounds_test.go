@@ -1,10 +1,10 @@
 package rewrite
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"backstamp/mail"
 )
@@ -64,20 +64,18 @@ func TestBoundsOfAllParts(t *testing.T) {
 	}
 }
 
-// What a header costs must not grow with the square of its fields.
-func TestManyFields(t *testing.T) {
-	r := newRewriter(t, nil)
-	content := []byte(strings.Repeat("X-Backstamp:\r\n", maxHeader/15) + "Content-Type: text/html\r\n\r\nx\r\n")
-	p := r.Plan(request(content))
-	if out := p.Header(content); !p.Edited() || bytes.Contains(out, []byte("X-Backstamp")) {
-		t.Errorf("reason %q", p.Reason())
-	}
+// What control fields cost must not grow with the square of their number.
+func TestManyControls(t *testing.T) {
 	var fields strings.Builder
 	for i := range 200_000 {
 		fmt.Fprintf(&fields, "X-EE-%d: x\r\n", i)
 	}
 	h, _, _ := mail.ParseHeader([]byte(fields.String()))
+	start := time.Now()
 	if got := len(ReadControls(h, false).Remove); got != 200_000 {
 		t.Errorf("%d names to remove", got)
+	}
+	if took := time.Since(start); took > hostileMax {
+		t.Errorf("took %v", took)
 	}
 }
