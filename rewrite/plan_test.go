@@ -290,6 +290,10 @@ func TestPixelTop(t *testing.T) {
 		"<html><head></head><p>a":                          "</head>@<p>a",
 		"<!DOCTYPE html><title>t</title> <p>a":             "</title> @<p>a",
 		"text":                                             "@text",
+		"\ufeff<!DOCTYPE html><html><body>a</body></html>": "\ufeff<!DOCTYPE html><html><body>@a",
+		"\ufefftext":                                       "\ufeff@text",
+		"\x1b$)C\n<html><body>a":                           "<body>@a",
+		"\x1b$)C\ntext":                                    "\x1b$)C@\r\ntext",
 	} {
 		out := rendered(t, r.Plan(request(htmlMail("", page))), htmlMail("", page), 1)
 		got := regexp.MustCompile(`<img [^>]*>`).ReplaceAll(out, []byte("@"))

@@ -145,13 +145,25 @@ func (s *scanner) onText(tok span, rawTag string, depth int) bool {
 	if rawTag == "noscript" { // mail clients run no scripts: they show it
 		return s.nested(tok, depth)
 	}
-	if rawTag == "" && depth == 0 && s.content < 0 && len(bytes.TrimSpace(tok.in(s.text))) > 0 {
-		s.content = tok.from
+	if rawTag == "" && depth == 0 && s.content < 0 {
+		if text := afterSignature(tok.in(s.text)); len(bytes.TrimSpace(text)) > 0 {
+			s.content = tok.to - len(text)
+		}
 	}
 	if rawTag != "style" && rawTag != "script" {
 		s.tree.text(s.decoded(tok))
 	}
 	return true
+}
+
+// afterSignature returns text without what must stay the first thing in a page
+// and is no content: a byte order mark, a designator of ISO-2022-KR or -CN.
+func afterSignature(text []byte) []byte {
+	text = bytes.TrimPrefix(text, []byte("\ufeff"))
+	if len(text) >= 4 && bytes.HasPrefix(text, []byte("\x1b$)")) {
+		text = text[4:]
+	}
+	return text
 }
 
 // nested scans what lies in a comment or in noscript as markup of its own.
