@@ -51,7 +51,7 @@ type Outcome struct {
 	Attempted  bool      // a try ended
 	Uncertain  bool      // that try may have been taken all the same
 	Reply      string    // kept as it was when the try got none and Attempted is false
-	Explain    *Explain  //
+	Explain    *Explain  // kept as it was when nil and Attempted is false
 	UpstreamID string    //
 	Next       time.Time // when to try again
 	Provider   string    // moves the Delivery when not empty
@@ -65,6 +65,8 @@ func (d *Delivery) Conclude(o Outcome) {
 	if o.Attempted {
 		d.Attempts++
 		d.Reply, d.Explain = o.Reply, o.Explain
+	} else if o.Explain != nil {
+		d.Explain = o.Explain
 	}
 	if o.Uncertain {
 		d.Uncertain = true
@@ -76,13 +78,16 @@ func (d *Delivery) Conclude(o Outcome) {
 		d.Provider = o.Provider
 	}
 	if !d.HeldSince.IsZero() {
-		d.HeldFor += o.At.Sub(d.HeldSince)
+		d.HeldFor += max(0, o.At.Sub(d.HeldSince)) // the clock may have been put back
 		d.HeldSince = time.Time{}
 	}
 	if o.Status == Queued && d.Unfinished() {
 		d.Status = Deferred // due now, though not for the first time
 	} else {
 		d.Status = d.Status.Advance(o.Status)
+	}
+	if d.Status == Sent {
+		d.catchUp()
 	}
 	d.Reason, d.NextAttempt = "", time.Time{}
 	switch d.Status { // not o.Status: what was opened meanwhile waits for nothing
@@ -96,14 +101,49 @@ func (d *Delivery) Conclude(o Outcome) {
 	}
 }
 
+// Judge puts right what a hit was taken for, by what is known of the Delivery:
+// before a try began to send content no reader can have the link, so that
+// whoever has it is no reader.
+func (d *Delivery) Judge(e Event) Event {
+	if d.waits() && d.Started.IsZero() && e.Class != Self {
+		e.Class, e.Rule = Scanner, "unsent"
+	}
+	return e
+}
+
+// waits reports whether nothing speaks for the content having reached anybody.
+func (d *Delivery) waits() bool { return d.Unfinished() && !d.Uncertain }
+
 // Hit applies an open or a click. When it returns implied, the caller keeps an
 // open event of basis click as well.
+//
+// A hit that comes while the first content may just be on its way counts, but
+// proves nothing before the provider has taken it: were the try to fail, the
+// mail would never be sent.
 func (d *Delivery) Hit(e Event) (implied bool) {
 	status, basis, implied := d.Tally.Count(e)
+	if !d.waits() {
+		d.prove(status, basis)
+	}
+	return implied
+}
+
+// prove advances the status by what a hit showed.
+func (d *Delivery) prove(status Status, basis Basis) {
 	if next := d.Status.Advance(status); next != d.Status {
 		d.Status, d.Basis = next, basis
 	}
-	return implied
+}
+
+// catchUp advances a Delivery that was just sent by the hits that overtook the
+// provider's reply.
+func (d *Delivery) catchUp() {
+	if d.Tally.Opens > 0 {
+		d.prove(Opened, BasisOpen)
+	}
+	if d.Tally.Clicks > 0 {
+		d.prove(Clicked, BasisClick)
+	}
 }
 
 // Explain says in plain words what a provider's reply means and what to do.

@@ -125,6 +125,40 @@ func TestDeliveryHits(t *testing.T) {
 	}
 }
 
+// Whoever follows a link that was never sent is no reader, and must not keep
+// the mail from being sent.
+func TestHitsBeforeSending(t *testing.T) {
+	at := time.Unix(1_760_000_000, 0)
+	click := Event{Time: at, Kind: KindClick, Class: Human, Rule: "browser", Link: 1}
+	for _, status := range []Status{Queued, Deferred, Held} {
+		d := Delivery{Status: status, NextAttempt: at, Reason: "why"}
+		e := d.Judge(click)
+		if d.Hit(e); e.Class != Scanner || e.Rule != "unsent" || d.Status != status || d.NextAttempt.IsZero() || d.Tally.MachineClicks != 1 {
+			t.Errorf("%s: judged %s by %s, then %+v", status, e.Class, e.Rule, d)
+		}
+	}
+
+	d := Delivery{Status: Queued, Started: at} // the content may just be going out
+	e := d.Judge(click)
+	if d.Hit(e); e.Class != Human || d.Status != Queued {
+		t.Errorf("while a try runs: judged %s, then %+v", e.Class, d)
+	}
+	failed := d
+	failed.Conclude(Outcome{At: at, Status: Deferred, Attempted: true, Next: at.Add(time.Minute)})
+	if failed.Status != Deferred || failed.NextAttempt.IsZero() {
+		t.Errorf("the try failed: %+v", failed)
+	}
+	if d.Conclude(Outcome{At: at, Status: Sent, Attempted: true}); d.Status != Clicked || d.Basis != BasisClick {
+		t.Errorf("the try succeeded: %+v", d)
+	}
+
+	d = Delivery{Status: Deferred, Uncertain: true, NextAttempt: at} // it may have arrived, and did
+	e = d.Judge(click)
+	if d.Hit(e); e.Class != Human || d.Status != Clicked {
+		t.Errorf("uncertain: judged %s, then %+v", e.Class, d)
+	}
+}
+
 func TestDeliveryConclude(t *testing.T) {
 	t0 := time.Unix(1_760_000_000, 0)
 	d := Delivery{Status: Queued, Started: t0}
@@ -148,6 +182,16 @@ func TestDeliveryConclude(t *testing.T) {
 
 // A delivery whose link was clicked while a try without a reply ran has
 // arrived: nothing may make it due again.
+// A clock that was put back takes nothing from the time that mail has.
+func TestConcludeWithTheClockPutBack(t *testing.T) {
+	t0 := time.Unix(1_700_000_000, 0)
+	d := Delivery{Status: Held, HeldSince: t0}
+	d.Conclude(Outcome{At: t0.AddDate(-1, 0, 0), Status: Queued})
+	if d.HeldFor != 0 {
+		t.Errorf("held for %v", d.HeldFor)
+	}
+}
+
 func TestConcludeAfterProof(t *testing.T) {
 	at := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
 	for _, status := range []Status{Queued, Deferred, Held} {

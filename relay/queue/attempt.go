@@ -117,6 +117,7 @@ func (w *worker) unreadable(err error) {
 		o := mail.Outcome{Message: w.job.id, Index: i, At: now, Text: mail.Escape(err.Error())}
 		if errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrNotFound) {
 			hold(&o, mail.HoldDamaged, time.Time{})
+			o.Explain = waits(o.Reason, o.Text)
 		} else {
 			o.Status, o.Kind, o.Next = mail.Deferred, mail.KindDeferred, now.Add(storeWait)
 		}

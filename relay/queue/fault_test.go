@@ -28,7 +28,7 @@ func TestDamagedContent(t *testing.T) {
 			return nil
 		})
 		wait(time.Minute)
-		if d := h.want(id, 1, "held damaged"); !d.NextAttempt.IsZero() || d.Attempts != 1 {
+		if d := h.want(id, 1, "held damaged"); !d.NextAttempt.IsZero() || d.Attempts != 1 || d.Explain == nil || d.Explain.ID != "damaged" {
 			t.Errorf("%+v", d)
 		}
 		if text := h.lastEvent(id, 1).Text; !strings.Contains(text, "corrupt") {
@@ -414,10 +414,10 @@ func TestDueWhileClaiming(t *testing.T) {
 		return nil
 	})
 	q := New(st, Settings{}, clk, slog.New(slog.DiscardHandler), nil)
-	s := &scheduler{Queue: q, stopping: t.Context(), lanes: map[string]*lane{}, busy: map[key]use{}, due: true}
+	s := &scheduler{Queue: q, stopping: t.Context(), lanes: map[string]*lane{}, busy: map[key]hand{}, due: true}
 	s.setRoutes(one(1, map[string]Provider{main: nil}))
 	s.claim()
-	if s.busy[key{m.ID, 1}] != waiting {
+	if s.busy[key{m.ID, 1}].use != waiting {
 		t.Errorf("after %d claims it is not claimed", claims)
 	}
 }

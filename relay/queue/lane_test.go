@@ -82,7 +82,9 @@ func TestParkingHoldsTheDeferred(t *testing.T) {
 		deferred := h.put(h.message(main, "a@x.test"))
 		h.want(deferred, 1, "deferred")
 		h.put(h.message(main, "b@x.test"))
-		h.want(deferred, 1, "held auth")
+		if d := h.want(deferred, 1, "held auth"); d.Explain == nil || !strings.Contains(d.Explain.Meaning, "5.7.8 bad login") {
+			t.Errorf("explained as %+v", d.Explain)
+		}
 		h.routes(map[string]Provider{main: p}) // a reload
 		h.want(deferred, 1, "sent")
 	})
@@ -176,6 +178,21 @@ func TestStaleRefusal(t *testing.T) {
 	})
 }
 
+// A login that was refused before the password was put right says nothing
+// about the new one, also where the old one had not parked the provider yet.
+func TestRefusalBeforeAReload(t *testing.T) {
+	inHouse(t, Settings{}, func(t *testing.T, h *house) {
+		h.routes(map[string]Provider{main: takes(time.Minute, refused)})
+		id := h.put(h.message(main, "a@x.test"))
+		h.routes(map[string]Provider{main: answering(ok)})
+		wait(time.Minute)
+		h.want(id, 1, "sent")
+		if st := h.state(main); st.State != store.StateOK {
+			t.Errorf("parked by an old password: %+v", st)
+		}
+	})
+}
+
 func TestQuotaHoldsTheProvider(t *testing.T) {
 	inHouse(t, Settings{}, func(t *testing.T, h *house) {
 		p := answering(ok, says(550, mail.ClassQuota, "5.4.5 daily limit exceeded"), ok)
@@ -214,7 +231,7 @@ func TestProviderGone(t *testing.T) {
 		h.routes(map[string]Provider{main: p, "shop/spare": spare})
 		id := h.put(h.message(main, "a@x.test"))
 		h.routes(map[string]Provider{"shop/spare": spare})
-		if d := h.want(id, 1, "held provider-gone"); !d.NextAttempt.IsZero() {
+		if d := h.want(id, 1, "held provider-gone"); !d.NextAttempt.IsZero() || d.Explain == nil || !strings.Contains(d.Explain.Meaning, main) {
 			t.Errorf("%+v", d)
 		}
 		late := h.put(h.message(main, "b@x.test")) // bound before the reload
@@ -394,16 +411,70 @@ func TestGateKeepsOneForEach(t *testing.T) {
 	}
 }
 
-// The clock was a day ahead when a retry was planned.
+// The clock was ahead when a retry, or the end of a hold, was planned.
 func TestClockThatWasWrong(t *testing.T) {
 	v := view{main: {State: store.StateOK}}
 	now := time.Now()
-	for ahead, want := range map[time.Duration]bool{2 * time.Hour: false, 24 * time.Hour: true} {
-		d := mail.Delivery{Provider: main, Status: mail.Deferred, NextAttempt: now.Add(ahead)}
-		if _, ok := v.fit(d, now); ok != want {
-			t.Errorf("due in %v: made due now %v, want %v", ahead, ok, want)
+	for _, c := range []struct {
+		status mail.Status
+		reason string
+		ahead  time.Duration
+		want   bool
+	}{
+		{mail.Deferred, "", 2 * time.Hour, false},
+		{mail.Deferred, "", 24 * time.Hour, true},
+		{mail.Held, mail.HoldQuota, 24 * time.Hour, false},
+		{mail.Held, mail.HoldQuota, 25 * time.Hour, true},
+		{mail.Held, mail.HoldThrottling, 25 * time.Hour, true},
+		{mail.Held, mail.HoldOperator, 25 * time.Hour, false},
+	} {
+		d := mail.Delivery{Provider: main, Status: c.status, Reason: c.reason, NextAttempt: now.Add(c.ahead)}
+		if _, ok := v.fit(d, now); ok != c.want {
+			t.Errorf("%s %s, due in %v: made due now %v, want %v", c.status, c.reason, c.ahead, ok, c.want)
 		}
 	}
+}
+
+// The clock was a year ahead when the provider said that its quota was used up.
+func TestHeldByAClockThatWasWrong(t *testing.T) {
+	inHouse(t, Settings{}, func(t *testing.T, h *house) {
+		h.close()
+		st := store.ProviderState{Credential: main, State: store.StateHeld, Reason: mail.HoldQuota, Until: time.Now().AddDate(1, 0, 0)}
+		if err := h.store.SaveProvider(t.Context(), st); err != nil {
+			t.Fatal(err)
+		}
+		h.open(Settings{})
+		h.routes(map[string]Provider{main: answering(ok)})
+		id := h.put(h.message(main, "a@x.test"))
+		wait(longestNap)
+		h.want(id, 1, "sent")
+	})
+}
+
+// One record that cannot be read keeps nothing else from being held, brought
+// back or retried.
+func TestUnreadableRecordStopsNobody(t *testing.T) {
+	inHouse(t, Settings{}, func(t *testing.T, h *house) {
+		h.routes(map[string]Provider{main: answering(later, later, ok, later)})
+		bad, id := h.put(h.message(main, "a@x.test")), h.put(h.message(main, "b@x.test"))
+		h.store.setFail(func(op string, id mail.ID) error {
+			if op == "unfinished" && id == bad {
+				return store.ErrCorrupt
+			}
+			return nil
+		})
+		if n, err := h.queue.Retry(t.Context()); n != 1 || err != nil {
+			t.Errorf("Retry of all = %d, %v", n, err)
+		}
+		synctest.Wait()
+		h.want(id, 1, "sent")
+		id = h.put(h.message(main, "c@x.test"))
+		h.routes(nil)
+		h.want(id, 1, "held provider-gone")
+		h.want(bad, 1, "deferred")
+		h.routes(map[string]Provider{main: answering(ok)})
+		h.want(id, 1, "sent")
+	})
 }
 
 // A message to many does not knock once for each recipient at a provider that

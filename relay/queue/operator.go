@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -69,13 +70,26 @@ func (q *Queue) named(ctx context.Context, ids []mail.ID) (ds []mail.Delivery, e
 	if len(ids) > 0 {
 		return ds, nil
 	}
-	for d, err := range q.store.Unfinished(ctx) {
+	for d, err := range q.unfinished(ctx) {
 		if err != nil {
 			return nil, fmt.Errorf("looking through the queue: %w", err)
 		}
 		ds = append(ds, d)
 	}
 	return ds, nil
+}
+
+// unfinished streams what still waits. A delivery that cannot be read is left
+// out, so that it keeps nobody else's from being seen to; the store tells of it
+// when it is due.
+func (q *Queue) unfinished(ctx context.Context) iter.Seq2[mail.Delivery, error] {
+	return func(yield func(mail.Delivery, error) bool) {
+		for d, err := range q.store.Unfinished(ctx) {
+			if !errors.Is(err, store.ErrCorrupt) && !yield(d, err) {
+				return
+			}
+		}
+	}
 }
 
 // change has the scheduler amend all unfinished deliveries of messages.
@@ -129,7 +143,7 @@ func (s *scheduler) retry(ds []mail.Delivery, done func(int, error)) {
 		l := s.laneOf(d.Provider)
 		// A try whose outcome is on record, so that the next one has its time,
 		// is over for everybody but the worker that is still to say so.
-		trying := s.busy[k] == running && !d.NextAttempt.After(now)
+		trying := s.busy[k].use == running && !d.NextAttempt.After(now)
 		if l == nil || trying || d.Status != mail.Deferred && d.Status != mail.Held {
 			continue
 		}
@@ -181,9 +195,9 @@ func (s *scheduler) amend(a amendment) {
 	var keys []key
 	later := 0
 	for _, k := range a.keys {
-		switch u := s.busy[k]; {
+		switch u := s.busy[k].use; {
 		case u != running && u != amending:
-			s.busy[k] = amending
+			s.busy[k] = hand{use: amending}
 			keys = append(keys, k)
 		case !a.skip:
 			s.after[k] = append(s.after[k], a.change)

@@ -57,6 +57,25 @@ func TestRetryOfWhatWasJustTried(t *testing.T) {
 	})
 }
 
+// What a person made due may be claimed before the scheduler hears that the
+// change is recorded. It is tried all the same.
+func TestClaimedWhileItChanges(t *testing.T) {
+	inHouse(t, Settings{}, func(t *testing.T, h *house) {
+		h.queue.SetRoutes(one(1, map[string]Provider{main: answering(later, ok)}))
+		synctest.Wait()
+		id := h.put(h.message(main, "a@x.test"))
+		h.store.recorded = func() { // two: the second has to be claimed
+			h.put(h.message(main, "b@x.test", "c@x.test"))
+			h.put(h.message("shop/none", "b@x.test"))
+		}
+		if n, err := h.queue.Retry(t.Context(), id); n != 1 || err != nil {
+			t.Errorf("Retry = %d, %v", n, err)
+		}
+		synctest.Wait()
+		h.want(id, 1, "sent")
+	})
+}
+
 func TestDrop(t *testing.T) {
 	inHouse(t, Settings{}, func(t *testing.T, h *house) {
 		p := answering(later)
@@ -103,6 +122,30 @@ func TestMove(t *testing.T) {
 			if c.copy != "0 shop/spare" {
 				t.Errorf("copy %q", c.copy)
 			}
+		}
+	})
+}
+
+// What waits for its turn at one provider when it is moved goes through the
+// other, though the first has room before.
+func TestMoveOutOfTheBacklog(t *testing.T) {
+	inHouse(t, Settings{}, func(t *testing.T, h *house) {
+		p, spare := takes(time.Hour, ok), takes(2*time.Hour, ok)
+		r := Routes{Renderer: plain{}, Providers: map[string]Route{
+			main: {Provider: p, Connections: 1}, "shop/spare": {Provider: spare, Connections: 1},
+		}}
+		h.queue.SetRoutes(r)
+		synctest.Wait()
+		h.put(h.message(main, "a@x.test"))
+		h.put(h.message("shop/spare", "b@x.test"))
+		id := h.put(h.message(main, "c@x.test"))
+		if n, err := h.queue.Move(t.Context(), "shop/spare", id); n != 1 || err != nil {
+			t.Errorf("Move = %d, %v", n, err)
+		}
+		wait(5 * time.Hour)
+		h.want(id, 1, "sent")
+		if p.count() != 1 || spare.count() != 2 {
+			t.Errorf("%d through the old provider, %d through the new one", p.count(), spare.count())
 		}
 	})
 }

@@ -171,3 +171,32 @@ func crash(err error, uncertain bool) mail.Attempt {
 		},
 	}}
 }
+
+// waits explains a hold that came without a try of its own.
+func waits(reason, meaning string) *mail.Explain {
+	x := &mail.Explain{ID: reason, Meaning: meaning}
+	switch reason {
+	case mail.HoldAuth:
+		x.Class, x.Title = mail.ClassAuth, "The provider is parked"
+		x.Steps = []string{
+			"Put username and password of the provider right, then run: backstamp reload",
+			"Or send it another way: backstamp queue move --to ACCOUNT/NAME ID",
+		}
+	case mail.HoldQuota:
+		x.Class, x.Title = mail.ClassQuota, "The provider's quota is used up"
+		x.Steps = []string{"Nothing to do: it goes out when the window opens.", "To try at once, run: backstamp queue retry ID"}
+	case mail.HoldProviderGone:
+		x.Class, x.Title = mail.ClassAccount, "Its provider is gone from the configuration"
+		x.Steps = []string{
+			"Bring the provider back, then run: backstamp reload",
+			"Or send it another way: backstamp queue move --to ACCOUNT/NAME ID",
+		}
+	case mail.HoldDamaged:
+		x.Class, x.Title = mail.ClassContent, "This message cannot be read from the store"
+		x.Steps = []string{
+			"Look at the disk that holds data_dir, and bring the message back from a backup.",
+			"Then try it again or give it up: backstamp queue retry ID, backstamp queue drop ID",
+		}
+	}
+	return x
+}

@@ -41,6 +41,13 @@ const (
 	amending                // its record is being changed
 )
 
+// A hand is what holds a delivery. The job tells one that waits from what is
+// left of it in a job that it was taken out of.
+type hand struct {
+	use use
+	job *job
+}
+
 // The scheduler owns the schedule: lanes, backlogs, and which delivery is in
 // whose hands. All its methods are called by the goroutine of Run.
 type scheduler struct {
@@ -53,7 +60,8 @@ type scheduler struct {
 	routes  Routes //
 	lanes   map[string]*lane
 	ring    []*lane // lanes in the order of their turns
-	busy    map[key]use
+	busy    map[key]hand
+	strays  map[key]bool     // claimed while busy: their leases end with that use
 	after   map[key][]change // changes that wait for a running try to end
 	crashes map[key]int
 	helpers int // goroutines beside the workers
@@ -77,7 +85,7 @@ func (q *Queue) Run(ctx context.Context) error {
 	defer endRecords()
 	s := &scheduler{
 		Queue: q, stopping: ctx, tries: tries, records: records, due: true,
-		lanes: map[string]*lane{}, busy: map[key]use{}, after: map[key][]change{}, crashes: map[key]int{},
+		lanes: map[string]*lane{}, busy: map[key]hand{}, strays: map[key]bool{}, after: map[key][]change{}, crashes: map[key]int{},
 	}
 	if err := s.restore(); err != nil {
 		return err
@@ -129,8 +137,8 @@ func (s *scheduler) tick() {
 	s.seen = wall
 	for _, l := range s.lanes {
 		switch {
-		case l.state.State == store.StateHeld && !now.Before(l.state.Until):
-			s.free(l)
+		case l.state.State == store.StateHeld && (!now.Before(l.state.Until) || l.state.Until.Sub(now) > quotaWindow):
+			s.free(l) // the window is over, or was set by a clock that was wrong
 		case l.state.State == store.StateParked && !now.Before(l.probeAt):
 			s.invite(l)
 			s.seek(l)
@@ -254,8 +262,9 @@ func (s *scheduler) admit(ds []mail.Delivery) {
 	aside := map[*lane][]key{}
 	for _, d := range ds {
 		k := key{d.Message, d.Index}
-		if s.busy[k] != 0 {
-			continue // its lease ended before we did
+		if s.busy[k].use != 0 {
+			s.strays[k] = true // its lease ended before the scheduler heard of it
+			continue
 		}
 		l := s.laneOf(d.Provider)
 		if l == nil || l.blocked() && (!l.ready || l.probing) {
@@ -266,13 +275,14 @@ func (s *scheduler) admit(ds []mail.Delivery) {
 			aside[l] = append(aside[l], k)
 			continue
 		}
-		s.busy[k] = waiting
 		if last != nil && last.id == d.Message && last.provider == d.Provider {
+			s.busy[k] = hand{waiting, last}
 			last.indexes = append(last.indexes, d.Index)
 			l.backlog.size++
 			continue
 		}
 		last = &job{id: d.Message, provider: d.Provider, indexes: []int{d.Index}}
+		s.busy[k] = hand{waiting, last}
 		if l.blocked() {
 			l.probing, l.ready = true, false
 			l.probeAt = s.clock.Now().Add(probeEvery)
@@ -336,14 +346,14 @@ func (s *scheduler) next(l *lane) {
 	j := l.backlog.pop()
 	indexes := j.indexes[:0]
 	for _, i := range j.indexes {
-		if s.busy[key{j.id, i}] == waiting { // an operator may have taken it
+		if s.busy[key{j.id, i}] == (hand{waiting, j}) { // an operator may have taken it
 			indexes = append(indexes, i)
 		}
 	}
 	j.indexes = indexes
 	j.way, _ = s.routes.way(j.provider)
 	for _, i := range indexes {
-		s.busy[key{j.id, i}] = running
+		s.busy[key{j.id, i}] = hand{running, j}
 	}
 	if len(indexes) == 0 {
 		l.probing = l.probing && !j.probe
@@ -375,7 +385,7 @@ func (s *scheduler) launch(l *lane, j *job) {
 func (s *scheduler) expect(jobs []*job) {
 	for _, j := range jobs {
 		for _, i := range j.indexes {
-			s.busy[key{j.id, i}] = running
+			s.busy[key{j.id, i}] = hand{running, j}
 		}
 	}
 }
@@ -433,7 +443,7 @@ func (s *scheduler) putBack(j *job, rest []int) {
 	var ds []mail.Delivery
 	for _, i := range rest {
 		k := key{j.id, i}
-		if s.release(k, mail.Queued); s.busy[k] == 0 {
+		if s.release(k, mail.Queued); s.busy[k].use == 0 {
 			ds = append(ds, mail.Delivery{Message: j.id, Index: i, Provider: j.provider})
 		}
 	}
@@ -447,6 +457,11 @@ func (s *scheduler) putBack(j *job, rest []int) {
 // release ends the use of a delivery, and makes a change that waited for it.
 func (s *scheduler) release(k key, status mail.Status) {
 	delete(s.busy, k)
+	if s.strays[k] {
+		delete(s.strays, k)
+		s.store.Release([]mail.Delivery{{Message: k.id, Index: k.index}})
+		s.due = true
+	}
 	waiting := s.after[k]
 	if len(waiting) == 0 {
 		return
@@ -466,8 +481,9 @@ func (s *scheduler) flush(l *lane) {
 	for j := l.backlog.pop(); j != nil; j = l.backlog.pop() {
 		var ds []mail.Delivery
 		for _, i := range j.indexes {
-			if k := (key{j.id, i}); s.busy[k] == waiting {
+			if k := (key{j.id, i}); s.busy[k] == (hand{waiting, j}) {
 				delete(s.busy, k)
+				delete(s.strays, k)
 				ds = append(ds, mail.Delivery{Message: j.id, Index: i, Provider: j.provider})
 			}
 		}

@@ -52,6 +52,7 @@ func (s *scheduler) setRoutes(r Routes) {
 	}
 	for _, l := range s.lanes {
 		s.flush(l)
+		l.epoch++
 		if reload && l.state.State == store.StateParked {
 			s.free(l)
 		}
@@ -201,20 +202,26 @@ func (v view) fit(d mail.Delivery, now time.Time) (o mail.Outcome, ok bool) {
 	case !known:
 		hold(&o, mail.HoldProviderGone, time.Time{})
 		o.Text = fmt.Sprintf("provider %s is not configured any more", d.Provider)
+		o.Explain = waits(o.Reason, o.Text)
 		return o, d.Reason != mail.HoldProviderGone
 	case st.State == store.StateParked:
 		hold(&o, mail.HoldAuth, time.Time{})
 		o.Text = fmt.Sprintf("provider %s is parked: %s", d.Provider, st.LastError)
+		o.Explain = waits(o.Reason, o.Text)
 		return o, d.Reason != mail.HoldAuth
 	case st.State == store.StateHeld:
 		hold(&o, mail.HoldQuota, st.Until)
 		o.Text = fmt.Sprintf("provider %s is held: %s", d.Provider, st.LastError)
+		o.Explain = waits(o.Reason, o.Text)
 		return o, d.NextAttempt.Before(st.Until)
 	}
 	o, _ = dueNow(d, now)
-	// What is due later than any retry comes from a clock that was wrong.
-	return o, d.Reason == mail.HoldAuth || d.Reason == mail.HoldProviderGone ||
-		d.Status == mail.Deferred && d.NextAttempt.Sub(now) > longestDelay
+	// What waits longer than anything does comes from a clock that was wrong.
+	longest := longestDelay
+	if d.Status == mail.Held {
+		longest = quotaWindow
+	}
+	return o, d.Reason == mail.HoldAuth || d.Reason == mail.HoldProviderGone || d.NextAttempt.Sub(now) > longest
 }
 
 // sweep finds the deliveries that do not fit and makes them. It follows every
@@ -227,7 +234,7 @@ func (s *scheduler) sweep() {
 	v, now := s.view(), s.clock.Now()
 	s.help(func(ctx context.Context) func(*scheduler) {
 		var keys []key
-		for d, err := range s.store.Unfinished(ctx) {
+		for d, err := range s.unfinished(ctx) {
 			if err != nil {
 				return func(s *scheduler) {
 					s.sweeping, s.sweepDue = false, true
@@ -270,7 +277,7 @@ func (s *scheduler) seek(l *lane) {
 		return
 	}
 	s.help(func(ctx context.Context) func(*scheduler) {
-		for d, err := range s.store.Unfinished(ctx) {
+		for d, err := range s.unfinished(ctx) {
 			if err != nil {
 				return func(s *scheduler) { s.pause("looking for a delivery to probe with", err) }
 			}

@@ -222,7 +222,7 @@ func (s *memStore) Unfinished(context.Context) iter.Seq2[mail.Delivery, error] {
 	}
 	return func(yield func(mail.Delivery, error) bool) {
 		for _, d := range ds {
-			if !yield(d, nil) {
+			if !yield(d, s.failing("unfinished", d.Message)) {
 				return
 			}
 		}
