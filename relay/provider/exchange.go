@@ -237,6 +237,10 @@ func (x *exchange) loneDot() {
 // message sends the content and hears the verdict.
 func (x *exchange) message(ctx context.Context) error {
 	x.dirty = false
+	if x.r.Buffered() > 0 { // it would be taken for the verdict
+		defer x.close()
+		return x.lastWords(fmt.Errorf("%w: a verdict before the message", errNoReply))
+	}
 	if err := x.stream(ctx); err != nil {
 		x.close() // the final dot must not follow
 		return err

@@ -178,6 +178,18 @@ func TestPipelining(t *testing.T) {
 	}
 }
 
+// A reply that came before the content was sent is no verdict on it.
+func TestVerdictBeforeTheContent(t *testing.T) {
+	p := mailtest.Start(t, mailtest.Script{})
+	p.On(mailtest.Data, mailtest.Reply("354 go\r\n250 2.0.0 queued"), mailtest.Normal())
+	c := client(t, settings(p))
+	expect(t, c, letterTo("b@y.test"), "temporary")
+	expect(t, c, letterTo("b@y.test"), "taken")
+	if p.Connections() != 2 {
+		t.Errorf("%d connections: the first was out of step", p.Connections())
+	}
+}
+
 // answerInFlights reads up to a word before each of its answers.
 func answerInFlights(ln net.Listener) error {
 	conn, err := ln.Accept()

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -149,6 +150,39 @@ func expectTaken(t *testing.T, c Client) {
 	if got := told(c.Deliver(t.Context(), letterTo("b@y.test"))); got != "taken" {
 		t.Errorf("got %q", got)
 	}
+}
+
+// A copy that panics amid its content takes neither the right to a connection
+// nor the connection with it, and its final dot does not go out.
+func TestPanicLeavesTheSlot(t *testing.T) {
+	p := mailtest.Start(t, mailtest.Script{})
+	c := client(t, settings(p))
+	func() {
+		defer func() { recover() }()
+		tx := letterTo("b@y.test")
+		tx.Copy = poison{text{from: "a@x.test", content: content}}
+		c.Deliver(t.Context(), tx)
+		t.Error("the panic was swallowed")
+	}()
+	p.WaitOpen(t, 0)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if got := told(c.Deliver(ctx, letterTo("b@y.test"))); got != "taken" {
+		t.Errorf("after a panic: %q", got)
+	}
+	for _, tx := range p.Transactions() {
+		if tx.Complete && string(tx.Content) != content {
+			t.Errorf("the peer got %q", tx.Content)
+		}
+	}
+}
+
+// poison is a Copy that panics after half of its content.
+type poison struct{ text }
+
+func (c poison) WriteTo(w io.Writer) (int64, error) {
+	io.WriteString(w, c.content[:len(c.content)/2])
+	panic("poison")
 }
 
 // Close does not break what runs, and what comes later still works.

@@ -47,18 +47,24 @@ func (s *SMTP) deliver(ctx context.Context, t mail.Transaction) []mail.Attempt {
 		return all(t, failure("TCP", "broken", mail.ClassTemporary, err))
 	}
 	c := s.pool.take()
+	settled := false
+	defer func() {
+		if c != nil && !settled { // a panic: the final dot must not follow
+			c.close()
+		}
+		s.pool.release(c)
+	}()
 	for {
 		if c == nil {
 			var err error
 			if c, err = s.open(ctx); err != nil {
-				s.pool.release(nil)
 				return all(t, err)
 			}
 		}
 		x := s.exchange(c, t)
 		x.run(ctx)
 		if !x.stale || ctx.Err() != nil {
-			s.pool.release(c)
+			settled = true
 			return x.attempts
 		}
 		s.metrics.stale.WithLabelValues(s.set.Name).Inc()
