@@ -43,9 +43,14 @@ func (t *tx) record(e mail.Event) error {
 	}
 	implied := false
 	if e.Recipient == 0 {
-		implied, err = t.tally(e)
+		if e, err = t.judge(e, m.Count); err == nil {
+			implied, err = t.tally(e)
+		}
 	} else {
-		err = t.change(place{e.Message, e.Recipient}, func(d *delivery) { implied = d.Hit(e) })
+		err = t.change(place{e.Message, e.Recipient}, func(d *delivery) {
+			e = d.Judge(e)
+			implied = d.Hit(e)
+		})
 	}
 	if err != nil {
 		return err
@@ -55,6 +60,22 @@ func (t *tx) record(e mail.Event) error {
 	}
 	e.Kind, e.Basis, e.Link, e.Count = mail.KindOpen, mail.BasisClick, 0, 0
 	return t.append(e)
+}
+
+// judge judges a hit that may be of any of n recipients: it is one of a reader
+// if one of them may have the message.
+func (t *tx) judge(e mail.Event, n int) (mail.Event, error) {
+	judged := e
+	for i := 1; i <= n; i++ {
+		d, err := t.delivery(place{e.Message, i})
+		if err != nil {
+			return e, err
+		}
+		if judged = d.Judge(e); judged.Class == e.Class {
+			return e, nil
+		}
+	}
+	return judged, nil
 }
 
 // tally counts a hit for the message as a whole.

@@ -198,6 +198,9 @@ func TestSharedRow(t *testing.T) {
 	if err := s.Put(t.Context(), m, ds, nil); err != nil {
 		t.Fatal(err)
 	}
+	if err := s.Conclude(t.Context(), []mail.Outcome{{Message: m.ID, Index: 1, At: begin, Status: mail.Sent}}); err != nil {
+		t.Fatal(err)
+	}
 	open := mail.Event{Time: begin, Kind: mail.KindOpen, Message: m.ID, Recipient: 1, Class: mail.Proxy, Rule: "gmail", IP: "192.0.2.1"}
 	later, twice, other, machine := open, open, open, open
 	later.Time = begin.Add(time.Second)

@@ -40,6 +40,9 @@ func concurrent(s *suite) {
 		for range putters * each {
 			id := <-ids
 			for recipient := 1; recipient <= 2; recipient++ {
+				if err := s.Conclude(s.ctx, []mail.Outcome{{Message: id, Index: recipient, At: start, Status: mail.Sent}}); err != nil {
+					s.Error(err)
+				}
 				if err := s.Record(s.ctx, mail.Event{Time: start, Kind: mail.KindOpen, Message: id, Recipient: recipient, Class: mail.Proxy}); err != nil {
 					s.Error(err)
 				}

@@ -12,7 +12,7 @@ import (
 // neverLower brings late and repeated news.
 func neverLower(s *suite) {
 	m := s.put(start, "a@x.test")
-	s.claim(start, 1)
+	ds := s.claim(start, 1)
 	hit := func(k mail.Kind, c mail.Class) {
 		s.Helper()
 		s.record(mail.Event{Time: after(time.Minute), Kind: k, Message: m.ID, Recipient: 1, Link: 1, Class: c})
@@ -21,8 +21,9 @@ func neverLower(s *suite) {
 		s.Helper()
 		equal(s, what, s.delivery(m.ID, 1).Status, status)
 	}
+	s.ok(s.Start(s.ctx, start, ds))
 	hit(mail.KindClick, mail.Human) // it comes before the reply of the provider
-	want("clicked early", mail.Clicked)
+	want("clicked early", mail.Queued)
 	s.sent(m.ID, 1, after(time.Hour))
 	want("sent late", mail.Clicked)
 	hit(mail.KindOpen, mail.Human)
@@ -100,12 +101,38 @@ func shared(s *suite) {
 	equal(s, "usage", all(s, s.Usage(s.ctx)), []store.Usage{{Account: "shop", Provider: "shop/main", Day: "2026-03-01", Messages: 1, Recipients: 2}})
 }
 
+// unsent judges a hit on what nobody was sent yet: it stays in the queue.
+func unsent(s *suite) {
+	m := s.put(start, "a@x.test")
+	s.record(mail.Event{Time: start, Kind: mail.KindClick, Message: m.ID, Recipient: 1, Link: 1, Class: mail.Human, Rule: "browser"})
+	events := all(s, s.Events(s.ctx, store.EventFilter{Kind: mail.KindClick}))
+	if len(events) != 1 || events[0].Class != mail.Scanner || events[0].Rule != "unsent" {
+		s.Errorf("events: %+v", events)
+	}
+	equal(s, "status", s.delivery(m.ID, 1).Status, mail.Queued)
+	equal(s, "to be tried", len(s.claim(start, 9)), 1)
+
+	m, ds := s.message(start, "a@x.test", "b@x.test")
+	m.Shared = true
+	s.ok(s.Put(s.ctx, m, ds, nil))
+	hit := mail.Event{Time: start, Kind: mail.KindOpen, Message: m.ID, Class: mail.Human}
+	s.record(hit)
+	s.sent(m.ID, 2, start)
+	s.record(hit)
+	row, err := s.Message(s.ctx, m.ID)
+	s.ok(err)
+	if t := row.Message.Tally; t.MachineOpens != 1 || t.Opens != 1 {
+		s.Errorf("shared, one hit before the first was sent and one after: %+v", t)
+	}
+}
+
 // sharedAlone counts the hits of a shared message with a single recipient for
 // that one.
 func sharedAlone(s *suite) {
 	m, ds := s.message(start, "a@x.test")
 	m.Shared = true
 	s.ok(s.Put(s.ctx, m, ds, nil))
+	s.sent(m.ID, 1, start)
 	s.record(mail.Event{Time: after(time.Minute), Kind: mail.KindOpen, Message: m.ID, Class: mail.Human})
 	d := s.delivery(m.ID, 1)
 	if d.Status != mail.Opened || d.Tally.Opens != 1 {

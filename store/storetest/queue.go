@@ -213,6 +213,7 @@ func reopen(s *suite) {
 // isolation mixes bad operations among good ones that share commits.
 func isolation(s *suite) {
 	known := s.put(start, "a@x.test")
+	s.sent(known.ID, 1, start)
 	type result struct {
 		good bool
 		err  error

@@ -72,6 +72,7 @@ func Run(t *testing.T, open Open) {
 		{"ImpliedOpen", impliedOpen},
 		{"Shared", shared},
 		{"SharedAlone", sharedAlone},
+		{"Unsent", unsent},
 		{"Usage", usage},
 		{"Providers", providers},
 		{"Messages", listing},
