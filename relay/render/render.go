@@ -91,12 +91,17 @@ func (r *Renderer) Render(m *mail.Message, content []byte, recipient int, provid
 }
 
 // alignment returns how the message stands with the provider: what was decided
-// at acceptance, unless it has moved since.
+// at acceptance, unless it has moved since, or a reload has changed what From
+// must become there.
 func (r *Renderer) alignment(m *mail.Message, provider string) mail.Alignment {
-	if a, ok := r.settings.Accounts[m.Account]; ok && provider != m.Provider {
-		if al, ok := a.Align(provider, m.Detail.Alignment.From, m.MailFrom); ok {
-			return al
-		}
+	a, ok := r.settings.Accounts[m.Account]
+	if !ok {
+		return m.Detail.Alignment
+	}
+	now, ok := a.Align(provider, m.Detail.Alignment.From, m.MailFrom)
+	rewritten := now.Action == mail.ActionRewritten && now.Identity != ""
+	if ok && (provider != m.Provider || rewritten) {
+		return now
 	}
 	return m.Detail.Alignment
 }

@@ -171,6 +171,37 @@ func TestMailFrom(t *testing.T) {
 	}
 }
 
+// now is an account as a reload left it.
+type now mail.Alignment
+
+func (n now) Align(string, string, string) (mail.Alignment, bool) { return mail.Alignment(n), true }
+
+// What was accepted before a reload that gave its provider another login goes
+// out under the new one; nothing that was to be rewritten goes out as it came.
+func TestIdentityAfterAReload(t *testing.T) {
+	for name, tt := range map[string]struct {
+		account now
+		was     string
+		want    string
+	}{
+		"another login":            {now{Identity: "new@example.org", Action: mail.ActionRewritten}, mail.ActionRewritten, "new@example.org"},
+		"no longer a sender":       {now{Identity: "new@example.org", Action: mail.ActionRewritten}, mail.ActionNone, "new@example.org"},
+		"no identity any more":     {now{Action: mail.ActionRewritten}, mail.ActionRewritten, "old@example.org"},
+		"rewrites no more":         {now{Action: mail.ActionNone}, mail.ActionRewritten, "old@example.org"},
+		"lets through with a word": {now{Action: mail.ActionWarned}, mail.ActionEnvelope, "kim@example.com"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := rewritten("old@example.org")
+			m.MailFrom, m.Detail.Alignment.Action = "www@web1.local", tt.was
+			r := New(Settings{Accounts: map[string]Aligner{m.Account: tt.account}}, nil)
+			c, text := written(t, r, m, "From: Kim <kim@example.com>\r\n\r\nx\r\n", m.Provider)
+			if c.MailFrom() != tt.want || !strings.Contains(text, "From: Kim <"+tt.want+">\r\n") {
+				t.Errorf("from %s\n%s\nwant %s", c.MailFrom(), text, tt.want)
+			}
+		})
+	}
+}
+
 // TestHeaderInjection: whatever stands in fields and settings, a copy has the
 // fields that came in and those that were declared.
 func TestHeaderInjection(t *testing.T) {
