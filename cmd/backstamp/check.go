@@ -87,6 +87,12 @@ func (p *program) checkOtherPorts(ctx context.Context, conf *config.Config, api 
 // freePorts reports the addresses that cannot be bound and are not held.
 func freePorts(conf *config.Config, held map[string]bool) error {
 	var errs config.Errors
+	var bound []net.Listener
+	defer func() {
+		for _, l := range bound {
+			l.Close()
+		}
+	}()
 	try := func(key, address string) {
 		if held[address] {
 			return
@@ -96,7 +102,7 @@ func freePorts(conf *config.Config, held map[string]bool) error {
 			errs = append(errs, unbound(conf, key, address, err))
 			return
 		}
-		l.Close()
+		bound = append(bound, l) // until all are: two of ours may have one address
 	}
 	for i, l := range conf.Listeners {
 		try(fmt.Sprintf("listeners.%d.address", i), l.Address)

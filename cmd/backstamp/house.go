@@ -302,7 +302,7 @@ func frozen(was, is *config.Config) string {
 	}
 	for name, a := range was.Accounts {
 		if a.Locked && !sameProviders(a.Providers, is.Accounts[name].Providers) {
-			return "accounts." + name + ".locked"
+			return "accounts." + name + ".providers (locked)"
 		}
 	}
 	return ""

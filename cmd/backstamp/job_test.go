@@ -218,3 +218,21 @@ accounts:
 		t.Errorf("serve does not say it: %s", in.out)
 	}
 }
+
+// Who follows a link before it was sent is no reader, and keeps no mail back.
+func TestHitBeforeSending(t *testing.T) {
+	upstream := mailtest.Start(t, mailtest.Script{})
+	upstream.On(mailtest.Mail, mailtest.Reply("451 4.3.0 not now"))
+	in := start(t, relayConfig(upstream.Addr, ""))
+	id := in.send("app@shop.test", "reader@example.com", page)
+	in.status(id, "deferred")
+	if hit := in.rows("simulate", "click", id)[0]; hit["location"] != "https://example.com/?a=1&b=2" {
+		t.Errorf("click: %v", hit)
+	}
+	if d := in.status(id, "deferred"); d["clicks"] != 0.0 || d["machine_clicks"] != 1.0 || d["next_attempt"] == nil {
+		t.Errorf("after the click: %v", d)
+	}
+	upstream.On(mailtest.Mail)
+	in.ok("queue", "retry", id)
+	in.status(id, "sent")
+}

@@ -45,8 +45,9 @@ type program struct {
 	out, err io.Writer
 	env      []string
 	clock    clock.Clock
-	// stop delivers what SIGHUP, SIGTERM and SIGINT do to serve.
-	signals <-chan os.Signal
+	// signals begins to deliver what SIGHUP, SIGTERM and SIGINT ask of serve;
+	// other commands end by them as any program does.
+	signals func() <-chan os.Signal
 	// ready, when not nil, is told the addresses once serve has bound them.
 	ready func(addresses)
 
@@ -57,8 +58,11 @@ type program struct {
 }
 
 func main() {
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, serveSignals...)
+	signals := func() <-chan os.Signal {
+		c := make(chan os.Signal, 4)
+		signal.Notify(c, serveSignals...)
+		return c
+	}
 	p := &program{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Environ(), clock: clock.System{}, signals: signals}
 	os.Exit(p.run(context.Background(), os.Args[1:]))
 }

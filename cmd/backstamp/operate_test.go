@@ -25,6 +25,7 @@ func TestBadConfigurations(t *testing.T) {
 		{"wrong type", "limits: {recipients: many}\n", `FILE:1: limits.recipients: `},
 		{"missing secret", "accounts:\n  a:\n    login: {username: a, password: \"file:nowhere\"}\n    providers: {c: {preset: capture}}\n", `FILE:3: accounts.a.login.password: `},
 		{"port in use", "data_dir: data\nlisteners:\n  - {address: \"" + taken.Addr().String() + "\", clients: [127.0.0.0/8]}\ntracking: {listen: \"127.0.0.1:0\"}\nadmin: {listen: \"127.0.0.1:0\"}\n", `listeners.0.address: `},
+		{"one address twice", "data_dir: data\nlisteners:\n  - {address: \"127.0.0.1:0\", clients: [127.0.0.0/8]}\ntracking: {listen: \"" + freeAddress(t) + "\"}\nadmin: {listen: \"SAME\"}\n", `admin.listen: `},
 		{"one login twice", `
 data_dir: data
 listeners: [{address: "127.0.0.1:0"}]
@@ -51,6 +52,10 @@ accounts:
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
 			file := filepath.Join(dir, "c.yaml")
+			if _, same, ok := strings.Cut(c.yaml, `tracking: {listen: "`); ok {
+				same, _, _ = strings.Cut(same, `"`)
+				c.yaml = strings.Replace(c.yaml, "SAME", same, 1)
+			}
 			if err := os.WriteFile(file, []byte(c.yaml), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -214,6 +219,13 @@ func TestReload(t *testing.T) {
 	write(strings.Replace(good, "data_dir: data", "data_dir: elsewhere", 1))
 	if out, code := run(t, nil, "reload", "--config", in.config, "--set", "data_dir="+filepath.Join(in.dir, "data")); code != exitUsage || !strings.Contains(out, "data_dir") {
 		t.Errorf("reload with another data_dir: exit %d, %s", code, out)
+	}
+	write(strings.Replace(good, `admin: {listen`, `admin: {password: secret, listen`, 1))
+	in.ok("reload")
+	if a, err := http.Get("http://" + in.bound.Admin.String() + "/api/v1/messages"); err != nil || a.StatusCode != http.StatusUnauthorized {
+		t.Errorf("a new password is not in force: %v, %v", a, err)
+	} else {
+		a.Body.Close()
 	}
 	write(strings.Replace(good, "@shop.test", "@other.test", 1))
 	in.ok("reload")

@@ -64,7 +64,7 @@ func startIn(t testing.TB, dir, file string) *instance {
 	in := &instance{t: t, dir: dir, config: file, signal: make(chan os.Signal, 2), log: &lockedBuffer{}, out: &lockedBuffer{}}
 	ready := make(chan addresses, 1)
 	p := &program{
-		in: strings.NewReader(""), out: in.out, err: in.log, clock: clock.System{}, signals: in.signal,
+		in: strings.NewReader(""), out: in.out, err: in.log, clock: clock.System{}, signals: func() <-chan os.Signal { return in.signal },
 		ready: func(a addresses) { ready <- a },
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -109,7 +109,7 @@ func (in *instance) ok(args ...string) string {
 func run(t testing.TB, env []string, args ...string) (out string, code int) {
 	t.Helper()
 	var b lockedBuffer
-	p := &program{in: strings.NewReader(""), out: &b, err: &b, env: env, clock: clock.System{}}
+	p := &program{in: strings.NewReader(""), out: &b, err: &b, env: env, clock: clock.System{}, signals: func() <-chan os.Signal { return nil }}
 	code = p.run(t.Context(), args)
 	return b.String(), code
 }

@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"backstamp/config"
+	"backstamp/mail"
 	"backstamp/relay"
 	"backstamp/relay/queue"
 	"backstamp/store"
@@ -40,7 +43,7 @@ type server struct {
 	queue *queue.Queue
 	relay *relay.Server
 	track *track.Handler
-	web   *web.Handler
+	web   atomic.Pointer[web.Handler] // in force, as house is
 
 	mu    sync.Mutex // over reloads
 	house *house     // in force
@@ -56,6 +59,7 @@ func (p *program) serveCommand() *cobra.Command {
 // serve runs until it is told to stop. What is wrong is found in the order in
 // which a person can mend it: configuration, then the data, then the ports.
 func (p *program) serve(ctx context.Context) error {
+	signals := p.signals()
 	conf, err := p.load()
 	if err != nil {
 		return err
@@ -85,7 +89,7 @@ func (p *program) serve(ctx context.Context) error {
 	defer hurryNow()
 	listening, quiet := context.WithCancel(context.WithoutCancel(ctx))
 	defer quiet()
-	go s.listen(listening, stopNow, hurryNow)
+	go s.listen(listening, signals, stopNow, hurryNow)
 	if err := runStages(stop, hurry, stages); err != nil {
 		return exitf(exitFailed, "%v", err)
 	}
@@ -93,13 +97,13 @@ func (p *program) serve(ctx context.Context) error {
 }
 
 // listen does what signals ask for: reload, stop, stop at once.
-func (s *server) listen(ctx context.Context, stop, hurry func()) {
+func (s *server) listen(ctx context.Context, signals <-chan os.Signal, stop, hurry func()) {
 	stopping := false
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case sig := <-s.signals:
+		case sig := <-signals:
 			switch {
 			case isReload(sig):
 				if err := s.reload(ctx); err != nil {
@@ -177,10 +181,10 @@ func (s *server) assemble() (stages []stage, bound addresses, done func(), err e
 		return fail(exitf(exitUsage, "%v", err))
 	}
 	s.queue.SetRoutes(s.house.routes)
-	s.web = s.private(conf)
+	s.web.Store(s.private(conf))
 
-	private := &http.Server{Handler: s.web.Private(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, MaxHeaderBytes: 64 << 10}
-	socket := &http.Server{Handler: s.web.Local(), ReadHeaderTimeout: 10 * time.Second}
+	private := &http.Server{Handler: s.side((*web.Handler).Private), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, MaxHeaderBytes: 64 << 10}
+	socket := &http.Server{Handler: s.side((*web.Handler).Local), ReadHeaderTimeout: 10 * time.Second}
 	return []stage{
 		{"smtp", s.relay.Serve},
 		{"queue", s.queue.Run},
@@ -221,6 +225,13 @@ func (s *server) private(conf *config.Config) *web.Handler {
 	}, s.clock.Now, s.log, s.reg)
 }
 
+// side serves one side of the private handler that is in force.
+func (s *server) side(of func(*web.Handler) http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		of(s.web.Load()).ServeHTTP(w, r)
+	})
+}
+
 // states joins the providers of the configuration with how they do.
 func (s *server) states(context.Context) ([]web.Provider, error) {
 	return providerStates(s.current().conf, s.current().providers, s.queue.States()), nil
@@ -251,7 +262,7 @@ func (s *server) reload(context.Context) error {
 		return err
 	}
 	if key := frozen(s.house.conf, conf); key != "" {
-		return fmt.Errorf("%s cannot change while the server runs; restart it", key)
+		return place(conf, mail.Settingf(key, "cannot change while the server runs; expected what it was, or a restart"))
 	}
 	keys, err := openKeys(conf, s.clock)
 	if err != nil {
@@ -269,6 +280,7 @@ func (s *server) reload(context.Context) error {
 	}
 	s.queue.SetRoutes(next.routes)
 	s.track.SetPolicy(next.tracking)
+	s.web.Store(s.private(conf))
 	s.house = next
 	old.close()
 	s.log.Info("reloaded")
