@@ -17,7 +17,7 @@ import (
 // providers send more.
 const (
 	replyLineMax  = 4 << 10
-	replyLinesMax = 100
+	replyLinesMax = 100 // that are kept; the code is known without the others
 	replyMax      = 64 << 10
 )
 
@@ -44,12 +44,14 @@ func readReply(r *bufio.Reader) (mail.Reply, error) {
 			return mail.Reply{}, fmt.Errorf("%w: %q", errNoReply, mail.Escape(string(line[:min(len(line), 80)])))
 		}
 		reply.Code = code
-		reply.Lines = append(reply.Lines, text)
+		if len(reply.Lines) < replyLinesMax {
+			reply.Lines = append(reply.Lines, text)
+		}
 		if last {
 			return reply, nil
 		}
-		if total += len(line); total > replyMax || len(reply.Lines) >= replyLinesMax {
-			return mail.Reply{}, fmt.Errorf("%w: more than %d lines or %d octets", errNoReply, replyLinesMax, replyMax)
+		if total += len(line); total > replyMax {
+			return mail.Reply{}, fmt.Errorf("%w: more than %d octets", errNoReply, replyMax)
 		}
 	}
 }

@@ -42,7 +42,7 @@ func TestReadReply(t *testing.T) {
 		{"250 " + strings.Repeat("x", replyLineMax-6) + "\r\n", "250 " + strings.Repeat("x", replyLineMax-6), nil},
 		{"250 " + strings.Repeat("x", replyLineMax-5) + "\r\n", "", errNoReply},
 		{strings.Repeat("250-a\r\n", replyLinesMax-1) + "250 a\r\n", strings.Repeat("250-a\n", replyLinesMax-1) + "250 a", nil},
-		{strings.Repeat("250-a\r\n", replyLinesMax) + "250 a\r\n", "", errNoReply},
+		{strings.Repeat("554-a\r\n", 3*replyLinesMax) + "554 b\r\n", strings.Repeat("554-a\n", replyLinesMax-1) + "554 a", nil},
 		{strings.Repeat("250-"+strings.Repeat("x", 4000)+"\r\n", 20) + "250 a\r\n", "", errNoReply},
 	} {
 		got, _, err := read(c.text)
