@@ -177,6 +177,7 @@ type amendment struct {
 	keys   []key
 	change change
 	skip   bool             // leave out those in use, rather than wait for them
+	owed   bool             // a person was told that it will be made: also while the queue ends
 	done   func(int, error) // told how many change; may be nil
 }
 
@@ -188,7 +189,7 @@ func (s *scheduler) amend(a amendment) {
 	if a.done == nil {
 		a.done = func(int, error) {}
 	}
-	if s.stopping.Err() != nil {
+	if s.stopping.Err() != nil && !a.owed {
 		a.done(0, ErrStopped)
 		return
 	}

@@ -126,6 +126,20 @@ func TestMove(t *testing.T) {
 	})
 }
 
+// What a person was promised for the end of a try holds in the drain, too.
+func TestDropInTheDrain(t *testing.T) {
+	inHouse(t, Settings{}, func(t *testing.T, h *house) {
+		h.routes(map[string]Provider{main: takes(time.Second, later)})
+		id := h.put(h.message(main, "a@x.test"))
+		if n, err := h.queue.Drop(t.Context(), id); n != 1 || err != nil {
+			t.Errorf("Drop = %d, %v", n, err)
+		}
+		h.close()
+		h.want(id, 1, "failed")
+		h.open(Settings{})
+	})
+}
+
 // What waits for its turn at one provider when it is moved goes through the
 // other, though the first has room before.
 func TestMoveOutOfTheBacklog(t *testing.T) {

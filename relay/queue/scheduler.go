@@ -473,7 +473,7 @@ func (s *scheduler) release(k key, status mail.Status) {
 	if len(waiting) > 1 {
 		s.after[k] = waiting[1:]
 	}
-	s.amend(amendment{keys: []key{k}, change: waiting[0]})
+	s.amend(amendment{keys: []key{k}, change: waiting[0], owed: true})
 }
 
 // flush gives the backlog of a lane back to the store.
