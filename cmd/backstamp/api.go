@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -37,7 +39,9 @@ func (p *program) load() (*config.Config, error) {
 // keysDir is where the signing keys lie.
 func keysDir(conf *config.Config) string { return filepath.Join(conf.DataDir, "keys") }
 
-// openKeys reads the signing keys, from the configuration if it has them.
+// openKeys reads the signing keys: those of the configuration if it has any,
+// else those in data_dir. Links that were signed with the latter keep working
+// when the former take over.
 func openKeys(conf *config.Config, clk clock.Clock) (*track.Keys, error) {
 	if len(conf.Tracking.Keys) == 0 {
 		keys, err := track.OpenKeys(keysDir(conf), clk)
@@ -49,6 +53,17 @@ func openKeys(conf *config.Config, clk clock.Clock) (*track.Keys, error) {
 	texts := make([]string, len(conf.Tracking.Keys))
 	for i, k := range conf.Tracking.Keys {
 		texts[i] = string(k)
+	}
+	if _, err := os.Stat(keysDir(conf)); err == nil {
+		old, err := track.OpenKeys(keysDir(conf), clk)
+		if err != nil {
+			return nil, exitf(exitFailed, "%v", err)
+		}
+		for _, text := range old.Export() {
+			if !slices.Contains(texts, text) {
+				texts = append(texts, text)
+			}
+		}
 	}
 	keys, err := track.NewKeys(texts)
 	if err != nil {

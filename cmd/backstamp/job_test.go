@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"backstamp/internal/mailtest"
+	"backstamp/track"
 )
 
 const browser = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -127,6 +128,20 @@ func TestLinksOutliveTheStore(t *testing.T) {
 	if a := in.hit("GET", click, browser); a.StatusCode != 302 {
 		t.Errorf("after rotation: %d", a.StatusCode)
 	}
+	other := track.GenerateKey()
+	config, err := os.ReadFile(in.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	os.WriteFile(in.config, []byte(strings.Replace(string(config), "tracking: {", `tracking: {keys: ["`+other+`"], `, 1)), 0o600)
+	in.ok("reload")
+	if a := in.hit("GET", click, browser); a.StatusCode != 302 {
+		t.Errorf("with keys in the configuration: %d", a.StatusCode)
+	}
+	if exported := in.ok("keys", "export"); !strings.HasPrefix(exported, other+"\n") || strings.Count(exported, "\n") != 3 {
+		t.Errorf("exported:\n%s", exported)
+	}
+	os.WriteFile(in.config, config, 0o600)
 	if code := in.stop(); code != exitDone {
 		t.Fatalf("exit %d", code)
 	}

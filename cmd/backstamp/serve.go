@@ -272,12 +272,12 @@ func (s *server) reload(context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.keys.Adopt(keys)
 	old := s.house
 	if err := s.relay.SetPolicy(next.policy); err != nil {
 		next.close()
 		return place(conf, err)
 	}
+	s.keys.Adopt(keys)
 	s.queue.SetRoutes(next.routes)
 	s.track.SetPolicy(next.tracking)
 	s.web.Store(s.private(conf))
