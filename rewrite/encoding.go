@@ -34,6 +34,9 @@ func codecOf(name string) (c codec, ok bool) {
 func (c codec) decode(enc []byte) (text []byte, lines []mark, ok bool) {
 	switch c {
 	case codecQuoted:
+		if strayEquals(enc) {
+			return nil, nil, false
+		}
 		text, lines = decodeQuoted(enc)
 		return text, lines, true
 	case codecBase64:
@@ -59,7 +62,7 @@ type mark struct{ text, enc int }
 
 // decodeQuoted decodes quoted-printable (RFC 2045 section 6.7) and returns
 // where its lines lie. Blanks at the end of a line are no part of the text. An
-// equals sign that escapes nothing stands for itself, as every reader has it.
+// equals sign that escapes nothing stands for itself; decode refuses such text.
 func decodeQuoted(enc []byte) (text []byte, lines []mark) {
 	text = make([]byte, 0, len(enc))
 	lines = make([]mark, 0, bytes.Count(enc, []byte("\n"))+1)
@@ -108,6 +111,23 @@ func appendUnquoted(text, line []byte) []byte {
 			line = line[1:]
 		}
 	}
+}
+
+// strayEquals reports whether an equals sign escapes nothing and breaks no
+// line: such text was not encoded by the rules, and is left as it is.
+func strayEquals(enc []byte) bool {
+	for len(enc) > 0 {
+		line, ending := cutLine(enc)
+		enc = enc[len(line)+len(ending):]
+		line = bytes.TrimSuffix(bytes.TrimRight(line, " \t"), []byte("="))
+		for i := bytes.IndexByte(line, '='); i >= 0; i = bytes.IndexByte(line, '=') {
+			if line = line[i:]; unitLen(line) != 3 {
+				return true
+			}
+			line = line[3:]
+		}
+	}
+	return false
 }
 
 // unhex returns the value of a hexadecimal digit, or 255.
