@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -74,7 +75,7 @@ func (s *session) plan(m *mail.Message, h mail.Header, content []byte, client Cl
 	m.Shared = tx.policy.tracking.Shared && len(tx.to) > 1
 	req := rewrite.Request{
 		ID:          m.ID,
-		Content:     content,
+		Content:     bytes.NewReader(content),
 		MessageID:   m.MessageID,
 		Shared:      m.Shared,
 		Recipients:  len(tx.to),

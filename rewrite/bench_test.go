@@ -59,7 +59,7 @@ func BenchmarkWriteBody(b *testing.B) {
 	b.SetBytes(int64(len(content)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := p.WriteBody(io.Discard, content, fakeLinker{}, 1); err != nil {
+		if err := p.WriteBody(io.Discard, bytes.NewReader(content), fakeLinker{}, 1); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -12,9 +12,9 @@ import (
 // A Request is one message to plan.
 type Request struct {
 	ID         mail.ID
-	Content    []byte // the stored original, lines ending in CRLF; never modified
-	MessageID  string // the Message-ID of the copies where Content has none; may be empty
-	Shared     bool   // one copy for all recipients
+	Content    mail.Content // the stored original, lines ending in CRLF
+	MessageID  string       // the Message-ID of the copies where Content has none; may be empty
+	Shared     bool         // one copy for all recipients
 	Recipients int
 	Opens      bool
 	Clicks     bool
@@ -29,10 +29,11 @@ type Request struct {
 // Plan decides what is tracked. It never fails: what cannot be edited safely
 // is left, and Plan.Reason and the links say why.
 func (r *Rewriter) Plan(req Request) (p *Plan) {
-	_, end, _ := mail.ParseHeader(req.Content)
+	content, err := read(req.Content, 0, int(req.Content.Size()))
+	_, end, _ := mail.ParseHeader(content)
 	untouched := func(reason string) *Plan {
 		return &Plan{
-			reason: reason, size: len(req.Content), bodyAt: end, id: req.ID, privacy: req.Privacy,
+			reason: reason, size: int(req.Content.Size()), bodyAt: end, id: req.ID, privacy: req.Privacy,
 			shared: req.Shared, recipients: req.Recipients, baseURL: r.base,
 		}
 	}
@@ -41,9 +42,12 @@ func (r *Rewriter) Plan(req Request) (p *Plan) {
 			p = untouched(ReasonInternal)
 		}
 	}()
+	if err != nil {
+		return untouched(ReasonInternal)
+	}
 	p = untouched("")
 	p.key = r.linker.Key()
-	b := builder{Rewriter: r, req: req, plan: p, left: budget{maxTokens, maxAnchors}}
+	b := builder{Rewriter: r, req: req, content: content, plan: p, left: budget{maxTokens, maxAnchors}}
 	if reason := b.build(); reason != "" {
 		links := p.links
 		p = untouched(reason)
@@ -65,13 +69,14 @@ func left(links []mail.Link, reason string) []mail.Link {
 // A builder makes one plan.
 type builder struct {
 	*Rewriter
-	req   Request
-	plan  *Plan
-	judge *judge
-	top   *part
-	pages []*part // HTML parts that may be edited, in order
-	why   string  // the first reason why another part may not
-	left  budget
+	req     Request
+	content []byte
+	plan    *Plan
+	judge   *judge
+	top     *part
+	pages   []*part // HTML parts that may be edited, in order
+	why     string  // the first reason why another part may not
+	left    budget
 }
 
 // build fills in the plan, or says why nothing is edited.
@@ -87,8 +92,8 @@ func (b *builder) build() (reason string) {
 	if b.plan.bodyAt > maxHeader {
 		return ReasonMIMELimits
 	}
-	s := splitter{content: b.req.Content}
-	b.top = s.split(0, len(b.req.Content), 0, "text/plain")
+	s := splitter{content: b.content}
+	b.top = s.split(0, len(b.content), 0, "text/plain")
 	if s.limits {
 		return ReasonMIMELimits
 	}
@@ -142,7 +147,7 @@ func (b *builder) open(p *part) (reason string, ok bool) {
 	if !known {
 		return ReasonEncodingUnknown, true
 	}
-	text, lines, ok := codec.decode(b.req.Content[p.body:p.end])
+	text, lines, ok := codec.decode(b.content[p.body:p.end])
 	if !ok {
 		return ReasonEncodingBroken, true
 	}
@@ -203,7 +208,22 @@ func (b *builder) edit() {
 		slices.SortStableFunc(splices, func(x, y splice) int { return x.from - y.from })
 		if len(splices) > 0 {
 			b.encode(p, splices)
+			b.noteClip(p.page, splices)
 		}
+	}
+}
+
+// clip is the decoded size at which Gmail cuts an HTML part.
+const clip = 102 << 10
+
+// noteClip notes a page that the splices make too long for Gmail.
+func (b *builder) noteClip(p *page, splices []splice) {
+	size := len(p.text)
+	for _, s := range splices {
+		size += s.grown()
+	}
+	if len(p.text) <= clip && size > clip && len(b.plan.notes) == 0 {
+		b.plan.notes = append(b.plan.notes, NoteClip)
 	}
 }
 

@@ -311,13 +311,15 @@ func ascii(s string) string {
 // render returns the copy of a recipient and checks the size.
 func render(p *Plan, content []byte, recipient int) ([]byte, error) {
 	var body bytes.Buffer
-	if err := p.WriteBody(&body, content, fakeLinker{}, recipient); err != nil {
+	c := bytes.NewReader(content)
+	if err := p.WriteBody(&body, c, fakeLinker{}, recipient); err != nil {
 		return nil, fmt.Errorf("write body: %w", err)
 	}
-	if got := p.BodySize(content); got != int64(body.Len()) {
+	if got := p.BodySize(c); got != int64(body.Len()) {
 		return nil, fmt.Errorf("BodySize %d, wrote %d", got, body.Len())
 	}
-	return append(bytes.Clone(p.Header(content)), body.Bytes()...), nil
+	header, err := p.Header(c)
+	return append(header, body.Bytes()...), err
 }
 
 func rendered(t testing.TB, p *Plan, content []byte, recipient int) []byte {

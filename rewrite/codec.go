@@ -8,8 +8,8 @@ import (
 )
 
 // planVersion is the first byte of an encoded plan. A release reads the plans
-// of the one before.
-const planVersion = 1
+// of the one before: version 1 has no notes.
+const planVersion = 2
 
 // Encode returns the plan in the form that the store keeps.
 func (p *Plan) Encode() []byte {
@@ -28,6 +28,10 @@ func (p *Plan) Encode() []byte {
 		e.text(l.Label)
 		e.text(string(l.Decision))
 		e.text(l.Reason)
+	}
+	e.num(len(p.notes))
+	for _, note := range p.notes {
+		e.text(note)
 	}
 	e.num(len(p.regions))
 	for _, r := range p.regions {
@@ -73,7 +77,8 @@ var errPlan = errors.New("rewrite: malformed plan")
 // Decode reads what Encode made. The plan keeps no reference to data.
 func Decode(data []byte) (*Plan, error) {
 	d := decoder{b: data}
-	if d.byte() != planVersion {
+	version := d.byte()
+	if version < 1 || version > planVersion {
 		return nil, errPlan
 	}
 	p := &Plan{privacy: mail.Privacy(d.byte()), shared: d.byte() == 1}
@@ -86,6 +91,11 @@ func Decode(data []byte) (*Plan, error) {
 		p.links = append(p.links, mail.Link{
 			Index: i + 1, URL: d.text(), Label: d.text(), Decision: mail.Decision(d.text()), Reason: d.text(),
 		})
+	}
+	if version > 1 {
+		for range d.count(1) {
+			p.notes = append(p.notes, d.text())
+		}
 	}
 	for range d.count(6) {
 		p.regions = append(p.regions, d.region())

@@ -12,7 +12,7 @@ const lineMax = 998
 // encode adds the splices of an HTML part, given in its text, to the plan in
 // the form its transfer encoding wants.
 func (b *builder) encode(p *part, splices []splice) {
-	enc := b.req.Content[p.body:p.end]
+	enc := b.content[p.body:p.end]
 	switch p.codec {
 	case codecQuoted:
 		b.plan.add(plainRegion(p.body, p.end, quoteSplices(enc, p.lines, splices)))
@@ -44,7 +44,7 @@ func (b *builder) encodeBase64(p *part, enc []byte, splices []splice) {
 		lead = 0
 	}
 	from, to := p.body+lead, p.body+len(bytes.TrimRight(enc, blanks))
-	line, _ := cutLine(b.req.Content[from:to])
+	line, _ := cutLine(b.content[from:to])
 	width := len(bytes.TrimRight(line, blanks)) &^ 3
 	if width < 4 || width > lineMax {
 		width = quotedMax

@@ -130,7 +130,8 @@ func FuzzDecode(f *testing.F) {
 		if !bytes.Equal(p.Encode(), data) {
 			t.Skip("another spelling of the same plan")
 		}
-		for _, c := range [][]byte{content, b64} {
+		for _, text := range [][]byte{content, b64} {
+			c := bytes.NewReader(text)
 			p.Header(c)
 			p.BodySize(c)
 			p.WriteBody(new(bytes.Buffer), c, fakeLinker{}, 1)

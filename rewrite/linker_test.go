@@ -1,6 +1,7 @@
 package rewrite
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -57,6 +58,6 @@ func newRewriter(t testing.TB, change func(*Settings)) *Rewriter {
 // request asks for everything, for one recipient.
 func request(content []byte) Request {
 	return Request{
-		ID: mail.ID{7}, Content: content, Recipients: 1, Opens: true, Clicks: true, Privacy: mail.Identified,
+		ID: mail.ID{7}, Content: bytes.NewReader(content), Recipients: 1, Opens: true, Clicks: true, Privacy: mail.Identified,
 	}
 }

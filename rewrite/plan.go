@@ -25,6 +25,7 @@ type Plan struct {
 	baseURL    string
 	stamp      string
 	links      []mail.Link
+	notes      []string
 	regions    []region // in order, apart from each other
 }
 
@@ -41,6 +42,19 @@ func (p *Plan) Reason() string { return p.reason }
 // Links returns what was decided about each link, in order. The slice belongs
 // to the plan.
 func (p *Plan) Links() []mail.Link { return p.links }
+
+// Notes returns what one should know about the copies, each one of the Note
+// constants. The slice belongs to the plan.
+func (p *Plan) Notes() []string { return p.notes }
+
+// Growth returns how many octets longer a copy is on the wire because of the
+// plan's splices; added header fields, such as X-Backstamp, are not counted.
+func (p *Plan) Growth() (n int64) {
+	for _, r := range p.regions {
+		n += int64(r.size - (r.to - r.from))
+	}
+	return n
+}
 
 // Stamp returns the value of the X-Backstamp field of every copy, or "" when
 // nothing is edited: the digit 1, a space, and a token of mail.PurposeStamp
@@ -61,38 +75,48 @@ func (p *Plan) PerRecipient() bool {
 	return slices.ContainsFunc(p.regions, region.hasSlot)
 }
 
-// check reports whether content can be what the plan was made for.
-func (p *Plan) check(content []byte) error {
-	if len(content) != p.size {
-		return fmt.Errorf("%w: it has %d bytes, want %d", errContent, len(content), p.size)
+// check reports whether c can be what the plan was made for.
+func (p *Plan) check(c mail.Content) error {
+	if c.Size() != int64(p.size) {
+		return fmt.Errorf("%w: it has %d bytes, want %d", errContent, c.Size(), p.size)
 	}
 	return nil
 }
 
+// read returns the octets of c in a range.
+func read(c mail.Content, from, to int) ([]byte, error) {
+	b := make([]byte, to-from)
+	if n, err := c.ReadAt(b, int64(from)); n < len(b) {
+		return nil, fmt.Errorf("read message: %w", cmp.Or(err, io.ErrUnexpectedEOF))
+	}
+	return b, nil
+}
+
 // Header returns the fields of the top header as every copy has them after the
 // plan's own edits (another Content-Transfer-Encoding, a stale X-Backstamp
-// dropped), without the empty line. Without edits it is a slice of content. It
-// returns nil for content the plan was not made for.
-func (p *Plan) Header(content []byte) []byte {
-	if p.check(content) != nil {
-		return nil
+// dropped), without the empty line. It fails where c cannot be read or is not
+// what the plan was made for.
+func (p *Plan) Header(c mail.Content) ([]byte, error) {
+	if err := p.check(c); err != nil {
+		return nil, err
 	}
-	if len(p.regions) == 0 || p.regions[0].from >= p.bodyAt {
-		return content[:p.bodyAt]
+	header, err := read(c, 0, p.bodyAt)
+	if err != nil || len(p.regions) == 0 || p.regions[0].from >= p.bodyAt {
+		return header, err
 	}
 	var out []byte
 	at := 0
 	for _, s := range p.regions[0].splices {
-		out = append(append(out, content[at:s.from]...), s.before...)
+		out = append(append(out, header[at:s.from]...), s.before...)
 		at = s.to
 	}
-	return append(out, content[at:p.bodyAt]...)
+	return append(out, header[at:]...), nil
 }
 
 // BodySize returns how many bytes WriteBody writes, the same for every
 // recipient, or -1 for content the plan was not made for.
-func (p *Plan) BodySize(content []byte) int64 {
-	if p.check(content) != nil {
+func (p *Plan) BodySize(c mail.Content) int64 {
+	if p.check(c) != nil {
 		return -1
 	}
 	size := int64(p.size - p.bodyAt)
@@ -106,8 +130,12 @@ func (p *Plan) BodySize(content []byte) int64 {
 
 // WriteBody writes what follows the header fields in the copy of a recipient,
 // from 1: the empty line and the body. It asks l for each token.
-func (p *Plan) WriteBody(w io.Writer, content []byte, l Linker, recipient int) error {
-	if err := p.check(content); err != nil {
+func (p *Plan) WriteBody(w io.Writer, c mail.Content, l Linker, recipient int) error {
+	if err := p.check(c); err != nil {
+		return err
+	}
+	content, err := read(c, 0, p.size)
+	if err != nil {
 		return err
 	}
 	index, err := p.index(recipient)

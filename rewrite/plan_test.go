@@ -51,26 +51,24 @@ func TestUntouched(t *testing.T) {
 	linkless := `<p>x</p>`
 	for _, tt := range []struct {
 		reason string
+		fields string
 		page   string
 		change func(*Request)
 	}{
-		{ReasonNoBaseURL, page, func(r *Request) { r.Off = ReasonNoBaseURL }},
-		{ReasonPrivacy, page, func(r *Request) { r.Privacy = 0 }},
-		{ReasonOff, page, func(r *Request) { r.Opens, r.Clicks = false, false }},
-		{ReasonNothing, linkless, func(r *Request) { r.Opens = false }},
-		{ReasonNothing, `<a href="https://example.com/" data-no-track>x</a>`, func(r *Request) { r.Opens = false }},
-		{ReasonMIMELimits, page, func(r *Request) {
-			r.Content = append([]byte("X: "+strings.Repeat("x", maxHeader)+"\r\n"), r.Content...)
-		}},
-		{ReasonHeaderBroken, page, func(r *Request) {
-			r.Content = bytes.Replace(r.Content, []byte("\r\n\r\n"), []byte("\r\nContent-Type: text/plain\r\n\r\n"), 1)
-		}},
-		{ReasonHTMLLimits, strings.Repeat("<div>", 600), nil},
-		{ReasonCharsetBroken, "\x1b$B$3$s\n" + page, nil},
-		{ReasonSigned, "-----BEGIN PGP SIGNED MESSAGE-----\n" + page, nil},
-		{ReasonEncrypted, "-----BEGIN PGP MESSAGE-----\n" + page, nil},
+		{ReasonNoBaseURL, "", page, func(r *Request) { r.Off = ReasonNoBaseURL }},
+		{ReasonPrivacy, "", page, func(r *Request) { r.Privacy = 0 }},
+		{ReasonOff, "", page, func(r *Request) { r.Opens, r.Clicks = false, false }},
+		{ReasonNothing, "", linkless, func(r *Request) { r.Opens = false }},
+		{ReasonNothing, "", `<a href="https://example.com/" data-no-track>x</a>`, func(r *Request) { r.Opens = false }},
+		{ReasonHTMLLimits, "", strings.Repeat("<div>", 600), nil},
+		{ReasonCharsetBroken, "", "\x1b$B$3$s\n" + page, nil},
+		{ReasonSigned, "", "-----BEGIN PGP SIGNED MESSAGE-----\n" + page, nil},
+		{ReasonEncrypted, "", "-----BEGIN PGP MESSAGE-----\n" + page, nil},
+		{ReasonMIMELimits, "X: " + strings.Repeat("x", maxHeader) + "\n", page, nil},
+		{ReasonHeaderBroken, "Content-Type: text/plain\n", page, nil},
 	} {
-		req := request(htmlMail("", tt.page))
+		content := htmlMail(tt.fields, tt.page)
+		req := request(content)
 		if tt.change != nil {
 			tt.change(&req)
 		}
@@ -78,7 +76,7 @@ func TestUntouched(t *testing.T) {
 		if p.Reason() != tt.reason || p.Edited() || p.Stamp() != "" {
 			t.Errorf("%.40q: reason %q, want %q", tt.page, p.Reason(), tt.reason)
 		}
-		if out := rendered(t, p, req.Content, 1); !bytes.Equal(out, req.Content) {
+		if out := rendered(t, p, content, 1); !bytes.Equal(out, content) {
 			t.Errorf("%s: not byte for byte", tt.reason)
 		}
 		if _, err := p.OpenURL(fakeLinker{}, 1); err == nil {
@@ -139,7 +137,7 @@ func TestRecipients(t *testing.T) {
 	}
 	p := r.Plan(request(content))
 	for _, bad := range []int{0, 2, -1} {
-		if err := p.WriteBody(new(bytes.Buffer), content, fakeLinker{}, bad); err == nil {
+		if err := p.WriteBody(new(bytes.Buffer), bytes.NewReader(content), fakeLinker{}, bad); err == nil {
 			t.Errorf("a copy for recipient %d of 1", bad)
 		}
 	}
@@ -149,11 +147,11 @@ func TestWriteBodyWantsItsContent(t *testing.T) {
 	r := newRewriter(t, nil)
 	content := htmlMail("", `<a href="https://example.com/">x</a>`)
 	p := r.Plan(request(content))
-	other := content[:len(content)-1]
+	other := bytes.NewReader(content[:len(content)-1])
 	if err := p.WriteBody(new(bytes.Buffer), other, fakeLinker{}, 1); !errors.Is(err, errContent) {
 		t.Errorf("WriteBody: %v", err)
 	}
-	if p.BodySize(other) != -1 || p.Header(other) != nil {
+	if _, err := p.Header(other); !errors.Is(err, errContent) || p.BodySize(other) != -1 {
 		t.Error("a size or header for other content")
 	}
 }
@@ -186,21 +184,60 @@ func TestEncodeRoundTrip(t *testing.T) {
 	}
 }
 
-// TestFirstPlanVersion reads a plan as the first release wrote it.
-func TestFirstPlanVersion(t *testing.T) {
-	content := htmlMail("", `<a href="https://example.com/">x</a>`)
+// TestPlanVersions reads plans as this release and the one before wrote them.
+func TestPlanVersions(t *testing.T) {
+	content := htmlMail("", clipped)
 	p := newRewriter(t, nil).Plan(request(content))
-	mailtest.Golden(t, "testdata/plan.v1", p.Encode())
-	data, err := os.ReadFile("testdata/plan.v1")
-	if err != nil {
-		t.Fatal(err)
+	mailtest.Golden(t, "testdata/plan.v2", p.Encode())
+	first := htmlMail("", `<a href="https://example.com/">x</a>`)
+	for file, content := range map[string][]byte{"testdata/plan.v1": first, "testdata/plan.v2": content} {
+		p := newRewriter(t, nil).Plan(request(content))
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q, err := Decode(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(rendered(t, q, content, 1), rendered(t, p, content, 1)) || !slices.Equal(p.Notes(), q.Notes()) {
+			t.Errorf("%s renders otherwise", file)
+		}
 	}
-	q, err := Decode(data)
-	if err != nil {
-		t.Fatal(err)
+}
+
+// clipped is a page that its tracking link makes too long for Gmail.
+var clipped = `<a href="https://example.com/">x</a>` + strings.Repeat("<p>padding</p>\n", (clip-100)/16)
+
+func TestNoteClip(t *testing.T) {
+	r := newRewriter(t, nil)
+	for page, want := range map[string][]string{
+		clipped:                            {NoteClip},
+		clipped[:len(clipped)-1600]:        nil,
+		clipped + strings.Repeat(" ", 200): nil, // too long as it came
+	} {
+		for _, cte := range []string{"8bit", "quoted-printable", "base64"} {
+			p := r.Plan(request(wrapHTML([]byte(mailtest.CRLF(page)), cte)))
+			if !p.Edited() || !slices.Equal(p.Notes(), want) {
+				t.Errorf("%s, %d bytes: notes %q, want %q", cte, len(page), p.Notes(), want)
+			}
+		}
 	}
-	if !bytes.Equal(rendered(t, q, content, 1), rendered(t, p, content, 1)) {
-		t.Error("renders otherwise")
+}
+
+func TestGrowth(t *testing.T) {
+	r := newRewriter(t, nil)
+	link := `<a href="https://example.com/">x</a>`
+	for _, content := range [][]byte{
+		htmlMail("X-Backstamp: stale\n", link),
+		htmlMail("Content-Transfer-Encoding: base64\n", "PGEgaHJlZj0iaHR0cHM6Ly9leGFtcGxlLmNvbSI+eDwvYT4=\n"),
+		htmlMail("", strings.Repeat(link, 30)),
+		[]byte("Subject: x\r\n\r\nplain\r\n"),
+	} {
+		p := r.Plan(request(content))
+		if got, want := p.Growth(), len(rendered(t, p, content, 1))-len(content); got != int64(want) {
+			t.Errorf("growth %d, want %d", got, want)
+		}
 	}
 }
 
@@ -219,8 +256,9 @@ func TestStamp(t *testing.T) {
 	p := r.Plan(request(htmlMail("", "<p>x</p>")))
 	stolen := append([]byte("X-Backstamp: "+p.Stamp()+"\r\nX-Backstamp: x\r\n"), bytes.ReplaceAll(htmlMail("", "<p>x</p>"), []byte("<1@"), []byte("<2@"))...)
 	q := r.Plan(request(stolen))
-	if !q.Edited() || bytes.Contains(q.Header(stolen), []byte("X-Backstamp")) {
-		t.Errorf("a stamp of another message: %q\n%s", q.Reason(), q.Header(stolen))
+	header, err := q.Header(bytes.NewReader(stolen))
+	if err != nil || !q.Edited() || bytes.Contains(header, []byte("X-Backstamp")) {
+		t.Errorf("a stamp of another message: %q\n%s", q.Reason(), header)
 	}
 }
 
@@ -237,13 +275,14 @@ func TestMessageIDOfTheRelay(t *testing.T) {
 
 func TestKeepForeign(t *testing.T) {
 	r := newRewriter(t, nil)
-	req := request(htmlMail("", `<a data-pm-no-track href="https://example.com/" data-no-track>x</a>`))
+	content := htmlMail("", `<a data-pm-no-track href="https://example.com/" data-no-track>x</a>`)
+	req := request(content)
 	for keep, want := range map[bool]string{
 		false: `<a href="https://example.com/">x</a>`,
 		true:  `<a data-pm-no-track href="https://example.com/">x</a>`,
 	} {
 		req.KeepForeign = keep
-		if out := rendered(t, r.Plan(req), req.Content, 1); !bytes.Contains(out, []byte(want)) {
+		if out := rendered(t, r.Plan(req), content, 1); !bytes.Contains(out, []byte(want)) {
 			t.Errorf("KeepForeign %v: %s", keep, out)
 		}
 	}

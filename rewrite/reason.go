@@ -30,6 +30,12 @@ const (
 	ReasonInternal        = "internal"          // a fault of ours
 )
 
+// What one should know about a message that is tracked: the values of
+// Plan.Notes.
+const (
+	NoteClip = "gmail-clip" // an HTML part passes 102 KiB because of what was put in
+)
+
 // Why a link is left as it is: the values of mail.Link.Reason.
 const (
 	LinkScheme      = "scheme"            // neither http nor https

@@ -318,7 +318,7 @@ func testPlan(t testing.TB, id mail.ID, content string, shared bool) []byte {
 		t.Fatal(err)
 	}
 	return r.Plan(rewrite.Request{
-		ID: id, Content: []byte(content), Recipients: 2, Shared: shared, Opens: true, Clicks: true, Privacy: mail.Identified,
+		ID: id, Content: strings.NewReader(content), Recipients: 2, Shared: shared, Opens: true, Clicks: true, Privacy: mail.Identified,
 	}).Encode()
 }
 

@@ -86,7 +86,7 @@ func (p *program) try(r *offliner, file string) (*trial, error) {
 		return nil, exitf(exitFailed, "%v", err)
 	}
 	req := rewrite.Request{
-		ID: r.ids.Next(p.clock.Now()), Content: content, Recipients: 1, Privacy: mail.Identified,
+		ID: r.ids.Next(p.clock.Now()), Content: bytes.NewReader(content), Recipients: 1, Privacy: mail.Identified,
 		Opens: r.settings.Opens, Clicks: r.settings.Clicks, Shared: r.settings.Recipients == "shared",
 	}
 	if r.settings.Privacy == "off" {
@@ -96,7 +96,11 @@ func (p *program) try(r *offliner, file string) (*trial, error) {
 	if !t.plan.Edited() {
 		return t, nil
 	}
-	head, _, _ := mail.ParseHeader(t.plan.Header(content))
+	header, err := t.plan.Header(req.Content)
+	if err != nil {
+		return nil, exitf(exitFailed, "%s: %v", file, err)
+	}
+	head, _, _ := mail.ParseHeader(header)
 	drop := append(rewrite.ReadControls(head, false).Remove, "X-Backstamp")
 	var out bytes.Buffer
 	fmt.Fprintf(&out, "X-Backstamp: %s\r\n", t.plan.Stamp())
@@ -105,7 +109,7 @@ func (p *program) try(r *offliner, file string) (*trial, error) {
 			out.Write(f.Raw)
 		}
 	}
-	if err := t.plan.WriteBody(&out, content, r.keys, 1); err != nil {
+	if err := t.plan.WriteBody(&out, req.Content, r.keys, 1); err != nil {
 		return nil, exitf(exitFailed, "%s: %v", file, err)
 	}
 	t.result = out.Bytes()

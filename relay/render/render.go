@@ -8,6 +8,7 @@
 package render
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 
@@ -142,12 +143,17 @@ func (r *Renderer) source(m *mail.Message, content []byte, recipient int) (sourc
 			return writeAll(w, []byte(separator), content[end:])
 		}}, err
 	}
-	edited, _, _ := mail.ParseHeader(plan.Header(content))
+	original := bytes.NewReader(content)
+	header, err := plan.Header(original)
+	if err != nil {
+		return source{}, err
+	}
+	edited, _, _ := mail.ParseHeader(header)
 	return source{original: fields, fields: edited, edited: true, body: func(w io.Writer) error {
 		if err := writeAll(w, []byte(separator)); err != nil {
 			return err
 		}
-		return plan.WriteBody(w, content, r.linker, recipient)
+		return plan.WriteBody(w, original, r.linker, recipient)
 	}}, nil
 }
 

@@ -34,7 +34,7 @@ func tracked(t *testing.T, content string) *mail.Message {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan := w.Plan(rewrite.Request{ID: mail.ID{1}, Content: []byte(content), Recipients: 2, Opens: true, Clicks: true, Privacy: mail.Identified})
+	plan := w.Plan(rewrite.Request{ID: mail.ID{1}, Content: strings.NewReader(content), Recipients: 2, Opens: true, Clicks: true, Privacy: mail.Identified})
 	if !plan.Edited() {
 		t.Fatalf("not edited: %s", plan.Reason())
 	}
