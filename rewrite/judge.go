@@ -125,14 +125,16 @@ func (j *judge) reason(p *page, a anchor, href string, sel *goquery.Selection, l
 			return reason
 		}
 	}
-	lower := strings.ToLower(href)
 	switch {
 	case !j.req.Clicks:
 		return LinkClicksOff
-	case j.unsubscribe[href], unsubscribeURL.match(href, lower), isUnsubscribe(label, sel):
+	case j.unsubscribe[href], isUnsubscribe(label, sel):
 		return LinkUnsubscribe
-	case isOneTime(href, lower):
-		return LinkOneTime
+	}
+	if reason := urlReason(href); reason != "" {
+		return reason
+	}
+	switch {
 	case j.isExcludedDomain(href):
 		return LinkDomain
 	case j.isExcludedPattern(href):
@@ -144,7 +146,7 @@ func (j *judge) reason(p *page, a anchor, href string, sel *goquery.Selection, l
 // isUnsubscribe judges by the label, and where it says no more than "here", by
 // the sentence it stands in.
 func isUnsubscribe(label string, sel *goquery.Selection) bool {
-	if unsubscribeLabel.match(label, strings.ToLower(label)) {
+	if isUnsubscribeText(label) {
 		return true
 	}
 	if !isVague(label) {
@@ -153,7 +155,7 @@ func isUnsubscribe(label string, sel *goquery.Selection) bool {
 	const sentence = 600
 	block := sel.ParentsFiltered("p, td, li, div, center, body").First()
 	text := textOf(block, sentence)
-	return len(text) < sentence && unsubscribeLabel.match(text, strings.ToLower(text))
+	return len(text) < sentence && isUnsubscribeText(text)
 }
 
 // label returns what a reader sees of a link: its text, else what its images

@@ -7,115 +7,109 @@ import (
 	"unicode"
 )
 
-// A pattern is a regular expression with the words of which a text must hold
-// one, in lower case, to match at all: looking for them costs a hundredth.
+// A pattern is a regular expression with the words of a table of which a text
+// must hold one to match at all: looking for them costs a hundredth.
 type pattern struct {
-	words []string
+	words uint64
 	re    *regexp.Regexp
 }
 
-// match reports whether text matches; lower is text in lower case.
-func (p pattern) match(text, lower string) bool {
-	return slices.ContainsFunc(p.words, func(w string) bool { return strings.Contains(lower, w) }) && p.re.MatchString(text)
+// match reports whether text, in which found occur, matches.
+func (p pattern) match(text string, found uint64) bool {
+	return found&p.words != 0 && p.re.MatchString(text)
 }
 
-// isPlaceholder reports what a template engine left in: the URL is not one yet
-// or is the provider's to fill in. Single braces and brackets occur in URLs.
-func isPlaceholder(href string) bool {
-	if !strings.ContainsAny(href, "{}%<*|[]#-") {
-		return false
-	}
-	for _, mark := range []string{
-		"{{", "}}", "{%", "%}", "{$", "${", "#{", "<%", "%>", "<?", "*|", "|*", "[[", "]]", "[%", "%5B%5B", "%7B%7B", "%recipient", "##",
-	} {
-		if strings.Contains(href, mark) {
-			return true
-		}
-	}
-	return (strings.Contains(href, "%%") || strings.ContainsAny(href[:1], "%[-")) && wordPlaceholder.MatchString(href)
-}
-
-// wordPlaceholder matches %%name%%, and %name%, [name] and -name- as the whole
-// address.
-var wordPlaceholder = regexp.MustCompile(`%%[A-Za-z_][\w.: -]*%%|^%[A-Za-z_][\w.-]*%|^\[[A-Za-z_][\w.-]*\]$|^-[A-Za-z_]\w*-$`)
-
-// unsubscribeURL and unsubscribeLabel know links that end a subscription: a
-// scanner that follows them through us must never count as a click, and the
-// reader's wish is nobody's business.
-var (
-	unsubscribeURL = pattern{
-		[]string{"unsub", "opt", "remove", "suscri", "sinscri", "abmeld", "abbestell"},
-		regexp.MustCompile(`(?i)unsubscri|[/?&=._-]unsub(?:[/?&=._-]|$)|\bopt[-_]?out|list[-_]?remove|desuscri|desinscri|abmelden|abbestell`),
-	}
-	unsubscribeLabel = pattern{
-		[]string{"subscri", "opt", "수신", "구독", "配信", "購読", "退", "取消", "abmeld", "abbestell", "sabonner", "sinscri", "baja", "suscri",
-			"descadastr", "отписат", "disiscri", "afmeld", "avregistr", "tilau"},
-		regexp.MustCompile(`(?i)unsubscri|\bopt[ -]?out\b|manage (?:your )?subscription|수신\s*(?:거부|해지)|수신을?\s*(?:원|희망)|구독\s*(?:취소|해지)|配信(?:停止|解除)|購読(?:停止|解除)|` +
-			`退订|退訂|取消订阅|取消訂閱|abmelden|abbestellen|d[ée]sabonner|d[ée]sinscri|darse de baja|cancelar (?:la |a )?su(?:scripci|bscri)|` +
-			`descadastr|отписат|disiscri|afmelden|avregistrer|peru(?:uta)? tilaus`),
-	}
+// urlWords are the words of all patterns for URLs, so that one pass serves
+// them all.
+var urlWords = newWords(
+	// ends a subscription
+	"unsub", "opt", "remove", "suscri", "sinscri", "abmeld", "abbestell", "signoff", "mailman", "reject", "refus", "deny",
+	"수신거부", "%ec%88%98%ec%8b%a0%ea%b1%b0%eb%b6%80", "%bc%f6%bd%c5%b0%c5%ba%ce",
+	// has a shape of its own
+	"wp-", "wp_", "signature", "expires", "hash", "ticket", "action-token", "oobcode", "id_token_hint", "mb_", "cert", "auth", "/user/", "data=",
+	// may hold a secret
+	"token", "key", "code", "otp", "secret", "sig=", "nonce", "jwt", "sid=", "?t=", "&t=", "?k=", "&k=",
 )
+
+// urlReason returns LinkUnsubscribe or LinkOneTime for a URL that looks like
+// either, "" for others.
+func urlReason(href string) string {
+	switch found := urlWords.in(href); {
+	case unsubscribeURL.match(href, found):
+		return LinkUnsubscribe
+	case isOneTime(href, found):
+		return LinkOneTime
+	}
+	return ""
+}
+
+// unsubscribeURL knows links that end a subscription: a scanner that follows
+// them through us must never count as a click, and the reader's wish is
+// nobody's business. The host counts as well. Its second half is for Mailman,
+// for Korean sites, and for 수신거부 in UTF-8 and EUC-KR.
+var unsubscribeURL = pattern{
+	urlWords.set("unsub", "opt", "remove", "suscri", "sinscri", "abmeld", "abbestell", "signoff", "mailman", "reject", "refus", "deny",
+		"수신거부", "%ec%88%98%ec%8b%a0%ea%b1%b0%eb%b6%80", "%bc%f6%bd%c5%b0%c5%ba%ce"),
+	regexp.MustCompile(`(?i)unsubscri|[/?&=._-]unsub(?:[/?&=._-]|$)|\bopt[-_]?out(?:\b|_)|list[-_]?remove|remove[-_]?me\b|` +
+		`desuscri|desinscri|abmelden|abbestell|[?&]signoff|` +
+		`/mailman/options/|` +
+		`(?:mail|news|sms|recv|receive|receipt|spam)[-_/]?(?:reject|refus|deny)|(?:reject|refuse|deny)[-_]?(?:e?mail|sms|receive)\b|/(?:reject|refuse)(?:\.\w{2,5})?/?(?:[?#]|$)|` +
+		`수신거부|%EC%88%98%EC%8B%A0%EA%B1%B0%EB%B6%80|%BC%F6%BD%C5%B0%C5%BA%CE`),
+}
+
+// textWords are the words of unsubscribeText, small and capital beyond ASCII.
+var textWords = newWords(
+	"subscri", "opt", "stop receiving", "no longer", "remove", "leave",
+	"수신", "구독", "받지", "그만", "配信", "購読", "登録", "受信", "退", "取消", "不再",
+	"abmeld", "abbestell", "austrag", "sabonn", "sinscri", "ne plus", "baja", "suscri", "dejar de", "dejes de",
+	"inscri", "assinatura", "descadastr", "deixar de", "iscri", "cancella",
+	"тпис", "ТПИС", "одписк", "ОДПИСК", "ассылк", "АССЫЛК",
+	"afmeld", "uitschrij", "schrijf", "opzeg", "subskry", "wypis", "avregistr", "prenumer", "avmeld", "tilau", "postituslist", "abonel", "listeden",
+)
+
+// unsubscribeText knows what the label of such a link says, or the sentence it
+// stands in: English, Korean, Japanese, Chinese, German, French, Spanish,
+// Portuguese, Italian, Russian, Dutch, Polish, Swedish and Norwegian, Finnish,
+// Turkish. Managing a subscription may mean to end one, its plan or its bill
+// does not.
+var unsubscribeText = pattern{
+	^uint64(0),
+	regexp.MustCompile(`(?i)unsubscri|\bopt(?:ing)?[ -]?out\b|stop receiving|no longer (?:wish|want)|remove (?:me|yourself) from|leave this (?:mailing )?list|` +
+		`manage (?:your |my |e-?mail |newsletter )*subscriptions?(?: preferences| settings)?(?:$|[^\pL\d ]| +(?:or|and|here|at|by)\b)|` +
+		`수신\s*(?:을|를)?\s*(?:거부|거절|해지|중지|중단|차단|취소|철회|원하지|원치|희망하지)|수신\s*동의\s*(?:를)?\s*(?:철회|해지|취소)|구독\s*(?:을|를)?\s*(?:취소|해지|중지|중단|거부)|받지\s*않|그만\s*받|` +
+		`(?:配信|購読|受信|登録)(?:を|の)?(?:停止|解除|拒否|中止|やめ|希望され?な)|退会|退订|退訂|取消(?:订|訂)(?:阅|閱)|不再(?:接收|收到)|` +
+		`\babmeld(?:en|ung)|abbestell|\baustragen|d[ée]sabonn|d[ée]sinscri|ne plus recevoir|` +
+		`(?:dar|dar[st]e|date) de baja|(?:cancel|anul)\pL* (?:l?a |mi |tu |su |minha |sua )?(?:su[bs]?scri[pçc]|inscri|assinatura)|desuscri|dej\pL+ de recibir|descadastr|deixar de receber|` +
+		`disiscri|(?:annull|cancell)\pL* (?:l[’'])?(?:la (?:tua )?)?iscri|cancella(?:ti|mi|rsi|re la sottoscri)|` +
+		`отпис|(?:отмен|отказ)\pL* (?:от )?(?:подписк|рассылк)|` +
+		`\bafmeld|uitschrij|schrijf (?:je|u|me) uit|(?:nieuwsbrief|abonnement) opzeg|wypisz|wypisa|(?:anuluj|rezygn\pL+ z|zrezygnuj z) subskry|` +
+		`avregistrer|avprenumer|avsluta (?:din )?prenumer|avmeld|(?:peru(?:uta)?|lopeta) (?:uutiskirjeen )?tilau|poistu postituslist|` +
+		`abonelik\pL* (?:çık|ayrıl|iptal)|aboneli[ğg]i\pL* (?:iptal|sonlandır)|listeden (?:çık|ayrıl)`),
+}
+
+// isUnsubscribeText reports whether the label of a link, or the sentence it
+// stands in, says that it ends a subscription.
+func isUnsubscribeText(text string) bool {
+	return unsubscribeText.match(text, textWords.in(text))
+}
 
 // isVague reports a label that means what the text around it says.
 func isVague(label string) bool {
-	label = strings.ToLower(strings.TrimFunc(label, func(r rune) bool { return !unicode.IsLetter(r) }))
-	for _, verb := range []string{"click ", "tap ", "press "} {
-		label = strings.TrimPrefix(label, verb)
+	const longest = 40 // bytes of the longest one, and then some
+	label = strings.TrimFunc(label, func(r rune) bool { return !unicode.IsLetter(r) })
+	if label == "" || len(label) > longest {
+		return false
 	}
-	return slices.Contains([]string{
-		"here", "this link", "link", "여기", "여기를 클릭", "클릭", "이곳", "이 링크", "こちら", "ここ", "点击这里", "点击此处", "這裡",
-		"hier", "ici", "cliquez ici", "aquí", "aqui", "qui", "clicca qui", "тут", "здесь",
-	}, label)
+	return slices.ContainsFunc(vagueLabels, func(vague string) bool { return strings.EqualFold(label, vague) })
 }
 
-// oneTime knows URLs that work once: a scanner's or a prefetcher's visit would
-// burn them, and a password reset belongs to nobody's log. First the shapes of
-// WordPress, Rails (Devise), Laravel, Keycloak, Auth0, Firebase and Supabase,
-// then the common one: a word for it with a long secret behind it.
-var oneTime = pattern{
-	[]string{"wp-", "reset", "verif", "confirm", "activat", "magic", "sign", "login", "log-in", "invit", "otp", "time", "passw",
-		"unlock", "token", "ticket", "oobcode"},
-	regexp.MustCompile(`(?i)` + strings.Join([]string{
-		`wp-login\.php\?(?:[^#]*&)?(?:action=(?:rp|resetpass|confirmaction|confirm_admin_email|postpass)|key=)`,
-		`wp-activate\.php\?`,
-		`[?&](?:reset_password|confirmation|unlock|invitation|perishable|magic_link|password_reset|email_verification|activation)_(?:token|code|key)=`,
-		`/(?:password/reset|reset-password|reset_password)/[\w.~-]{16,}`,
-		`/(?:email/)?verify(?:-email)?/[^?#]+\?(?:[^#]*&)?signature=`,
-		`[?&]expires=\d+&signature=[0-9a-f]{32,}`,
-		`/login-actions/action-token\?`,
-		`/(?:u|lo)/(?:reset|reset-verify|email-verification)[?/]`,
-		`/passwordless/verify_redirect\?`,
-		`[?&]ticket=[\w-]{16,}`,
-		`[?&]oobCode=`,
-		`/auth/v1/verify\?`,
-		`(?:password|passwd|reset|verif|confirm|activat|magic|sign-?in|log-?in|one-?time|otp|invit)[^#]*[?&](?:token|key|code|otp|hash|t|k|secret|signature)=[\w.~%+/=-]{16,}`,
-		`/(?:password|reset|verify|verification|confirm|confirmation|activate|activation|magic|magic-link|magic_link|invite|invitation|otp)/(?:[\w-]+/){0,2}[\w~.-]{24,}/?(?:[?#]|$)`,
-	}, "|")),
-}
-
-// djangoReset is the shape of Django's password reset, which has no word in it
-// that is sure to be there: the user's number, then a time and a hash.
-var djangoReset = regexp.MustCompile(`/[\w-]+/[0-9a-z]{1,13}-[0-9a-f]{20,64}/?(?:[?#]|$)`)
-
-// isOneTime reports a URL that works once; lower is href in lower case.
-func isOneTime(href, lower string) bool {
-	return oneTime.match(href, lower) || hasLongHash(href) && djangoReset.MatchString(href)
-}
-
-// hasLongHash reports a hyphen with at least 20 hexadecimal digits behind it.
-func hasLongHash(s string) bool {
-	run := -1
-	for i := 0; i < len(s); i++ {
-		switch {
-		case s[i] == '-':
-			run = 0
-		case run >= 0 && unhex(s[i]) < 16:
-			if run++; run >= 20 {
-				return true
-			}
-		default:
-			run = -1
-		}
-	}
-	return false
+var vagueLabels = []string{
+	"here", "click here", "tap here", "press here", "please click here", "right here", "link", "this link", "the link", "click this link", "click on this link",
+	"click", "this page",
+	"여기", "여기를", "여기를 클릭", "여기를 클릭하세요", "여기를 눌러", "클릭", "클릭하세요", "이곳", "이곳을 클릭", "이 링크", "링크",
+	"こちら", "こちらから", "こちらをクリック", "ここ", "ここをクリック", "クリック", "点击这里", "点击此处", "这里", "此处", "點擊這裡", "這裡", "按此", "請按此",
+	"hier", "hier klicken", "klicken sie hier", "diesen link", "ici", "cliquez ici", "cliquer ici", "ce lien",
+	"aquí", "aqui", "haga clic aquí", "haz clic aquí", "clic aquí", "este enlace", "clique aqui", "este link", "qui", "clicca qui", "cliccando qui", "questo link",
+	"тут", "здесь", "сюда", "нажмите здесь", "по ссылке", "по этой ссылке", "klik hier", "deze link", "tutaj", "kliknij tutaj", "tu", "ten link",
+	"här", "klicka här", "her", "klikk her", "tästä", "tässä", "tätä linkkiä", "klikkaa tästä", "buraya", "buraya tıklayın", "buraya tıklayınız", "burada", "tıklayın",
 }
