@@ -1,77 +1,72 @@
 package rewrite
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
 
-// scanAttrs appends the attributes that stand in text[at:end], behind the name
-// of a tag whose > is text[end-1], by the rules of WHATWG 13.2.5.32 to 13.2.5.39
-// as the tokenizer of x/net/html has them. The tokenizer itself tells names and
-// values but not where they stand. ok is false when there are too many.
-func scanAttrs(attrs []attr, text []byte, at, end int) (out []attr, ok bool) {
-	end-- // the >
-	for {
-		for at < end && isSpace(text[at]) {
-			at++
-		}
-		if at >= end {
-			return attrs, true
-		}
-		a := scanAttr(text, at, end)
-		at = a.to
-		if a.name.from == a.name.to { // a slash
-			at = max(at, a.from+1)
-			continue
-		}
-		a.again = hasName(attrs, text, a.name)
-		if attrs = append(attrs, a); len(attrs) > maxAttrs {
-			return attrs, false
+	"golang.org/x/net/html"
+)
+
+// attrValue returns the value of the attribute of that name, in lower case, as
+// a browser reads it: entities undone. tag is the whole start tag, value what
+// stands between the quotes. Only the forms that links are full of are undone
+// here; for others the tag is read again by x/net/html.
+func attrValue(tag []byte, name string, value []byte) string {
+	if text, ok := unescaped(value); ok {
+		return text
+	}
+	z := html.NewTokenizer(bytes.NewReader(tag))
+	z.Next()
+	z.TagName()
+	for more := true; more; {
+		var key, val []byte
+		if key, val, more = z.TagAttr(); string(key) == name {
+			return string(val)
 		}
 	}
+	return ""
 }
 
-// scanAttr reads one attribute at text[at], which is no blank.
-func scanAttr(text []byte, at, end int) attr {
-	a := attr{span: span{from: at}}
-	i := at
-	for i < end && !isSpace(text[i]) && text[i] != '/' && (text[i] != '=' || i == at) {
-		i++
+// unescaped undoes &amp; and leaves alone what is no entity in an attribute
+// (WHATWG 13.2.5.73): an ampersand before something other than a name or a
+// number sign, and a name before an equals sign, as in ?a=1&copy=2. ok is
+// false where there is anything else to undo.
+func unescaped(value []byte) (text string, ok bool) {
+	if hasByte(value, '\r') || hasByte(value, 0) {
+		return "", false
 	}
-	a.name, a.to = span{at, i}, i
-	a.value = span{i, i}
-	for i < end && isSpace(text[i]) {
-		i++
+	n := bytes.IndexByte(value, '&')
+	if n < 0 {
+		return string(value), true
 	}
-	if i >= end || text[i] != '=' {
-		return a
-	}
-	for i++; i < end && isSpace(text[i]); {
-		i++
-	}
-	a.value, a.to = span{i, i}, i
-	if i >= end {
-		return a
-	}
-	if c := text[i]; c == '"' || c == '\'' {
-		a.quote = c
-		n := bytes.IndexByte(text[i+1:end], c)
-		if n < 0 {
-			n = end - i - 1
+	var b strings.Builder
+	b.Grow(len(value))
+	for ; n >= 0; n = bytes.IndexByte(value, '&') {
+		b.Write(value[:n+1])
+		value = value[n+1:]
+		word := wordLen(value)
+		next := byte(0)
+		if word < len(value) {
+			next = value[word]
 		}
-		a.value = span{i + 1, i + 1 + n}
-		a.to = min(a.value.to+1, end)
-		return a
+		switch {
+		case next == ';' && string(value[:word]) == "amp":
+			value = value[word+1:]
+		case next == '=', word == 0 && next != '#':
+		default:
+			return "", false
+		}
 	}
-	for i < end && !isSpace(text[i]) {
-		i++
-	}
-	a.value.to, a.to = i, i
-	return a
+	b.Write(value)
+	return b.String(), true
 }
 
-func hasName(attrs []attr, text []byte, name span) bool {
-	for _, a := range attrs {
-		if bytes.EqualFold(a.name.in(text), name.in(text)) {
-			return true
+// wordLen returns how many letters and digits b begins with.
+func wordLen(b []byte) int {
+	for i, c := range b {
+		if !isLetter(c) && (c < '0' || c > '9') {
+			return i
 		}
 	}
-	return false
+	return len(b)
 }

@@ -58,9 +58,19 @@ func TestBoundsOfAllParts(t *testing.T) {
 			t.Errorf("%d parts of %d links: reason %q, want %q", n, maxAnchors/2, got, want)
 		}
 	}
-	tags := "Content-Type: text/html\n\n" + strings.Repeat("<br>", maxTokens/2)
-	if got := r.Plan(request(mixed(tags, tags, tags))).Reason(); got != ReasonHTMLLimits {
-		t.Errorf("too many tags in three parts: reason %q", got)
+}
+
+// Where a tree is needed, and only there, its nodes count.
+func TestBoundsOfTrees(t *testing.T) {
+	part := "Content-Type: text/html\n\n" + strings.Repeat("<br>", maxNodes/2) + webLink
+	for _, tt := range []struct {
+		selectors []string
+		want      string
+	}{{nil, ""}, {[]string{".x a"}, ReasonHTMLLimits}} {
+		r := newRewriter(t, func(s *Settings) { s.Selectors = tt.selectors })
+		if got := r.Plan(request(mixed(part, part))).Reason(); got != tt.want {
+			t.Errorf("selectors %q: reason %q, want %q", tt.selectors, got, tt.want)
+		}
 	}
 }
 

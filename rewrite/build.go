@@ -47,7 +47,7 @@ func (r *Rewriter) Plan(req Request) (p *Plan) {
 	}
 	p = untouched("")
 	p.key = r.linker.Key()
-	b := builder{Rewriter: r, req: req, content: content, plan: p, left: budget{maxTokens, maxAnchors}}
+	b := builder{Rewriter: r, req: req, content: content, plan: p, left: newBudget()}
 	if reason := b.build(); reason != "" {
 		links := p.links
 		p = untouched(reason)
@@ -106,7 +106,9 @@ func (b *builder) build() (reason string) {
 	if len(b.pages) == 0 {
 		return cmp.Or(b.why, ReasonNoHTML)
 	}
-	b.edit()
+	if !b.edit() {
+		return ReasonHTMLLimits
+	}
 	if len(b.plan.regions) == 0 {
 		return ReasonNothing
 	}
@@ -179,13 +181,16 @@ func armour(text []byte) (reason string) {
 }
 
 // edit decides about every page and adds its regions, when anything is to be
-// tracked at all.
-func (b *builder) edit() {
-	b.judge = newJudge(b.Rewriter, b.req, b.top.header)
+// tracked at all. ok is false beyond a bound.
+func (b *builder) edit() (ok bool) {
+	b.judge = newJudge(b.Rewriter, b.req, b.top.header.All("List-Unsubscribe"))
 	verdicts := make([][]verdict, len(b.pages))
 	tracked := 0
 	for i, p := range b.pages {
-		verdicts[i] = b.judge.page(p.page, len(b.plan.links)+1)
+		if verdicts[i], ok = b.judge.page(p.page, len(b.plan.links)+1, &b.left); !ok {
+			b.plan.links = nil
+			return false
+		}
 		for _, v := range verdicts[i] {
 			b.plan.links = append(b.plan.links, v.link)
 			if v.link.Decision == mail.Tracked {
@@ -198,7 +203,7 @@ func (b *builder) edit() {
 		pixel = b.top.shown()
 	}
 	if tracked == 0 && pixel == nil {
-		return
+		return true
 	}
 	for i, p := range b.pages {
 		splices := b.splices(p.page, verdicts[i])
@@ -211,6 +216,7 @@ func (b *builder) edit() {
 			b.noteClip(p.page, splices)
 		}
 	}
+	return true
 }
 
 // clip is the decoded size at which Gmail cuts an HTML part.
@@ -282,31 +288,6 @@ func (b *builder) pixel(p *page) splice {
 		after += "\r\n"
 	}
 	return splice{at, at, []byte(`<img src="` + b.base + mail.PathOpen), slotOpen, []byte(after)}
-}
-
-// pixelAt returns where the pixel goes: before the last </body>, else before
-// </html>, else to the end. What ends inside a comment, raw text or a tag has
-// no end that one could write to: there it goes to the top, as it does when
-// asked to. An empty page gets none.
-func (p *page) pixelAt(top bool) (at int, ok bool) {
-	switch {
-	case len(bytes.TrimSpace(p.text)) == 0:
-		return 0, false
-	case top || p.unfinished && p.bodyEnd < 0 && p.htmlEnd < 0:
-		at = p.bodyStart
-		if at < 0 {
-			at = p.content
-		}
-		if at >= 0 || p.unfinished {
-			return at, at >= 0
-		}
-		return len(p.text), true
-	case p.bodyEnd >= 0:
-		return p.bodyEnd, true
-	case p.htmlEnd >= 0:
-		return p.htmlEnd, true
-	}
-	return len(p.text), true
 }
 
 // isStamped reports whether the message was rewritten by us before.

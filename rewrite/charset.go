@@ -106,8 +106,15 @@ func isWide(label string, text []byte) bool {
 	return label == "unicode" || bytes.HasPrefix(text, []byte{0xfe, 0xff}) || bytes.HasPrefix(text, []byte{0xff, 0xfe})
 }
 
+// isASCII reports whether no byte of s is above 0x7f.
 func isASCII[T []byte | string](s T) bool {
-	for i := 0; i < len(s); i++ {
+	for len(s) >= 8 {
+		if (s[0]|s[1]|s[2]|s[3]|s[4]|s[5]|s[6]|s[7])&0x80 != 0 {
+			return false
+		}
+		s = s[8:]
+	}
+	for i := range len(s) {
 		if s[i] >= 0x80 {
 			return false
 		}
@@ -152,7 +159,7 @@ func unshifted(text string) string {
 // there are none. ok is false when a run does not end with its line: what
 // follows would be markup to one reader and characters to another.
 func mask(text []byte, hz bool) (masked []byte, ok bool) {
-	if !bytes.ContainsAny(text, "\x1b\x0e\x0f") && !bytes.Contains(text, []byte("~{")) && !hz {
+	if !hz && !hasByte(text, esc) && !hasByte(text, so) && !hasByte(text, si) && !bytes.Contains(text, []byte("~{")) {
 		return text, true
 	}
 	masked = bytes.Clone(text)
@@ -165,6 +172,8 @@ func mask(text []byte, hz bool) (masked []byte, ok bool) {
 	}
 	return masked, true
 }
+
+func hasByte(b []byte, c byte) bool { return bytes.IndexByte(b, c) >= 0 }
 
 // maskLine masks the shifted runs of one line into dst.
 func maskLine(dst, line []byte, hz bool) (ok bool) {

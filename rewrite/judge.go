@@ -1,12 +1,10 @@
 package rewrite
 
 import (
-	"bytes"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/PuerkitoBio/goquery"
-	"github.com/andybalholm/cascadia"
 	"golang.org/x/net/html"
 
 	"backstamp/mail"
@@ -24,60 +22,56 @@ type verdict struct {
 type judge struct {
 	*Rewriter
 	req         Request
-	unsubscribe map[string]bool // targets of List-Unsubscribe
+	unsubscribe map[string]bool // targets of List-Unsubscribe; nil where there are none
 }
 
-var optOutMatcher = cascadia.MustCompile(optOutSelector)
-
-func newJudge(r *Rewriter, req Request, h mail.Header) *judge {
-	j := &judge{Rewriter: r, req: req, unsubscribe: map[string]bool{}}
-	for _, f := range h.All("List-Unsubscribe") {
+func newJudge(r *Rewriter, req Request, listUnsubscribe []mail.Field) *judge {
+	j := &judge{Rewriter: r, req: req}
+	for _, f := range listUnsubscribe {
 		for _, item := range strings.Split(f.Value(), "<")[1:] {
 			target, _, _ := strings.Cut(item, ">")
+			if j.unsubscribe == nil {
+				j.unsubscribe = map[string]bool{}
+			}
 			j.unsubscribe[strings.Join(strings.Fields(target), "")] = true
 		}
 	}
 	return j
 }
 
-// page decides about the anchors of p, whose links count on from next.
-func (j *judge) page(p *page, next int) []verdict {
-	doc := goquery.NewDocumentFromNode(&p.tree.root)
-	held := j.heldBack(doc, len(p.optOuts) > 0)
-	verdicts := make([]verdict, 0, len(p.anchors))
-	for i, a := range p.anchors {
-		v := j.anchor(p, a, held)
-		v.link.Index = next + i
-		verdicts = append(verdicts, v)
+// page decides about the anchors of p, whose links count on from next. ok is
+// false beyond a bound.
+func (j *judge) page(p *page, next int, left *budget) (verdicts []verdict, ok bool) {
+	verdicts = make([]verdict, len(p.anchors))
+	vague := false
+	for i := range p.anchors {
+		verdicts[i] = j.anchor(p, &p.anchors[i])
+		verdicts[i].link.Index = next + i
+		vague = vague || verdicts[i].link.Decision == mail.Tracked && isVague(p.anchors[i].label)
 	}
-	return verdicts
+	if len(p.anchors) == 0 || len(j.matchers) == 0 && !p.holds && !vague {
+		return verdicts, true
+	}
+	t, ok := newTree(p, left)
+	if !ok || len(j.matchers) > 0 && t.deep > maxSelected {
+		return nil, false
+	}
+	j.placed(t, verdicts)
+	return verdicts, true
 }
 
-// heldBack returns the nodes that the settings' selectors and the opt-out
-// attributes name, with the reason for them and all they hold.
-func (j *judge) heldBack(doc *goquery.Document, optOuts bool) map[*html.Node]string {
-	held := map[*html.Node]string{}
-	for _, m := range j.matchers {
-		for _, n := range doc.FindMatcher(m).Nodes {
-			held[n] = LinkSelector
-		}
-	}
-	if optOuts {
-		for _, n := range doc.FindMatcher(optOutMatcher).Nodes {
-			held[n] = LinkOptOut
-		}
-	}
-	return held
-}
+// maxSelected is how deep a tree may be that selectors run over: what they
+// cost grows with it.
+const maxSelected = 512
 
-// anchor decides about one link.
-func (j *judge) anchor(p *page, a anchor, held map[*html.Node]string) verdict {
+// anchor decides about a link by what it is.
+func (j *judge) anchor(p *page, a *anchor) verdict {
 	href := strings.Trim(a.href, " ")
-	sel := goquery.NewDocumentFromNode(a.node).Selection
 	v := verdict{value: trimmed(p.text, a.value), quote: a.quote}
-	v.link = mail.Link{URL: strings.ToValidUTF8(shorten(href, mail.DestinationMax), "\uFFFD"), Label: label(sel), Decision: mail.Left}
-	v.link.Reason = j.reason(p, a, href, sel, v.link.Label, held)
-	masked := string(v.value.in(p.text)) != string(v.value.in(p.mask))
+	v.link = mail.Link{URL: href, Label: a.label, Decision: mail.Left}
+	masked := p.masked(v.value)
+	s := scheme(href)
+	v.link.Reason = j.reason(a, href, s)
 	if v.link.Reason == "" {
 		var dest string
 		if dest, v.link.Reason = destination(href, masked, p.charset.utf8()); dest != "" {
@@ -89,21 +83,22 @@ func (j *judge) anchor(p *page, a anchor, held map[*html.Node]string) verdict {
 	}
 	if v.link.Reason == "" {
 		v.link.Decision = mail.Tracked
+		return v
 	}
-	if s := scheme(href); v.link.Reason == LinkOptOut && strings.HasSuffix(s, noTrackScheme) && !masked {
+	v.link.URL = strings.ToValidUTF8(shorten(v.link.URL, mail.DestinationMax), "\uFFFD")
+	if v.link.Reason == LinkOptOut && strings.HasSuffix(s, noTrackScheme) && !masked {
 		v.strip = stripScheme(p.text, v.value, s)
 	}
 	return v
 }
 
-// reason says why a link stays for what it is and where it stands.
-func (j *judge) reason(p *page, a anchor, href string, sel *goquery.Selection, label string, held map[*html.Node]string) string {
-	switch s := scheme(href); {
-	case a.broken:
-		return LinkTag
+// reason says why a link stays for what it is; s is its scheme.
+func (j *judge) reason(a *anchor, href, s string) string {
+	web := s == "http" || s == "https"
+	switch {
 	case href == "":
 		return LinkEmpty
-	case len(href) > mail.DestinationMax && (s == "http" || s == "https"):
+	case len(href) > mail.DestinationMax && web:
 		return LinkTooLong
 	case isPlaceholder(href):
 		return LinkPlaceholder
@@ -115,20 +110,15 @@ func (j *judge) reason(p *page, a anchor, href string, sel *goquery.Selection, l
 		return LinkControl
 	case s == "":
 		return LinkRelative
-	case s != "http" && s != "https":
+	case !web:
 		return LinkScheme
 	case j.isOurs(href):
 		return LinkOurs
-	}
-	for n := a.node; n != nil && len(held) > 0; n = n.Parent {
-		if reason := held[n]; reason != "" {
-			return reason
-		}
-	}
-	switch {
+	case a.optsOut:
+		return LinkOptOut
 	case !j.req.Clicks:
 		return LinkClicksOff
-	case j.unsubscribe[href], isUnsubscribe(label, sel):
+	case j.unsubscribe[href], isUnsubscribeText(a.label):
 		return LinkUnsubscribe
 	}
 	if reason := urlReason(href); reason != "" {
@@ -143,57 +133,103 @@ func (j *judge) reason(p *page, a anchor, href string, sel *goquery.Selection, l
 	return ""
 }
 
-// isUnsubscribe judges by the label, and where it says no more than "here", by
-// the sentence it stands in.
-func isUnsubscribe(label string, sel *goquery.Selection) bool {
-	if isUnsubscribeText(label) {
-		return true
-	}
-	if !isVague(label) {
-		return false
-	}
-	const sentence = 600
-	block := sel.ParentsFiltered("p, td, li, div, center, body").First()
-	text := textOf(block, sentence)
-	return len(text) < sentence && isUnsubscribeText(text)
-}
-
-// label returns what a reader sees of a link: its text, else what its images
-// say instead.
-func label(sel *goquery.Selection) string {
-	text := textOf(sel, labelMax)
-	if text == "" {
-		text = sel.AttrOr("alt", sel.AttrOr("title", ""))
-	}
-	return shorten(strings.ToValidUTF8(text, "\uFFFD"), labelMax)
-}
-
-// labelMax is the longest label kept, in bytes.
-const labelMax = 200
-
-// textOf returns the text that the selection holds, blanks run together, or
-// where there is none the alt texts of its images. It stops soon behind limit
-// bytes: an element left open may hold the whole part.
-func textOf(sel *goquery.Selection, limit int) string {
-	var text, alts []byte
-	for _, root := range sel.Nodes {
-		left := 50 * limit // nodes to look at
-		for n := range root.Descendants() {
-			if left--; left < 0 || len(text) >= 2*limit {
-				break
-			}
-			switch {
-			case n.Type == html.TextNode:
-				text = append(text, shorten(n.Data, 2*limit)...)
-			case n.Data == "img" && len(alts) < limit:
-				alts = append(append(alts, ' '), goquery.NewDocumentFromNode(n).AttrOr("alt", "")...)
-			}
+// placed decides about links by where they stand: in what a selector or an
+// opt-out names, or, where the label says no more than "here", in a sentence
+// about ending a subscription.
+func (j *judge) placed(t *tree, verdicts []verdict) {
+	held := j.heldBack(t)
+	for i, n := range t.links {
+		v := &verdicts[i]
+		if !isHeldFor(v.link.Reason) {
+			continue
+		}
+		reason := held.reason(n)
+		if reason == "" && v.link.Decision == mail.Tracked && isVague(v.link.Label) && isUnsubscribeText(sentence(n)) {
+			reason = LinkUnsubscribe
+		}
+		if reason != "" {
+			v.link.Decision, v.link.Reason = mail.Left, reason
 		}
 	}
-	if words := bytes.Fields(text); len(words) > 0 {
-		return string(bytes.Join(words, []byte(" ")))
+}
+
+// isHeldFor reports whether a place in the page may be the reason for a link
+// that has this one so far: it counts more than what the URL looks like.
+func isHeldFor(reason string) bool {
+	switch reason {
+	case "", LinkClicksOff, LinkUnsubscribe, LinkOneTime, LinkDomain, LinkPattern:
+		return true
 	}
-	return string(bytes.Join(bytes.Fields(alts), []byte(" ")))
+	return false
+}
+
+// holders are the nodes that hold trackers off, each with the reason, and all
+// nodes that were asked about, so that no way up is gone twice.
+type holders map[*html.Node]string
+
+// heldBack finds what the settings' selectors and opt-out attributes name.
+func (j *judge) heldBack(t *tree) holders {
+	held := holders{}
+	doc := goquery.NewDocumentFromNode(&t.root)
+	for _, m := range j.matchers {
+		for _, n := range doc.FindMatcher(m).Nodes {
+			held[n] = LinkSelector
+		}
+	}
+	for _, n := range t.optedOut {
+		held[n] = LinkOptOut
+	}
+	return held
+}
+
+// reason returns why n is held back, by itself or by what it lies in; "" where
+// it is not.
+func (h holders) reason(n *html.Node) (reason string) {
+	var way []*html.Node
+	for ; n != nil; n = n.Parent {
+		known := false
+		if reason, known = h[n]; known {
+			break
+		}
+		way = append(way, n)
+	}
+	for _, n := range way {
+		h[n] = reason
+	}
+	return reason
+}
+
+// sentence returns the text that a link stands in, "" where that is more than
+// a sentence or two.
+func sentence(link *html.Node) string {
+	const most = 600
+	for n := link.Parent; n != nil; n = n.Parent {
+		switch n.Data {
+		case "p", "td", "li", "div", "center", "body":
+			text := textOf(n, most)
+			if len(text) >= most {
+				return ""
+			}
+			return text
+		}
+	}
+	return ""
+}
+
+// textOf returns the text that n holds, blanks run together. It stops soon
+// behind limit bytes: an element left open may hold the whole part.
+func textOf(n *html.Node, limit int) string {
+	var text []byte
+	left := 50 * limit // nodes to look at
+	for d := range n.Descendants() {
+		if left--; left < 0 || len(text) >= 2*limit {
+			break
+		}
+		if d.Type == html.TextNode {
+			text = append(text, shorten(d.Data, 2*limit)...)
+		}
+	}
+	return string(oneLine(text))
 }
 
 // shorten cuts s to at most n bytes without splitting a character.

@@ -2,14 +2,32 @@ package rewrite
 
 import "strings"
 
-// optOutSelector finds the elements whose attributes keep trackers off, for
-// themselves and for what they hold: ours, and those of the services that
+// optsOut reports whether an attribute, its name in lower case, keeps trackers
+// off its element and what that holds: ours, and those of the services that
 // people come from.
-const optOutSelector = `[data-track="false" i], [data-track="off" i], [data-track="no" i], [data-track="0"],
-	[data-no-track]:not([data-no-track="false" i]),
-	[clicktracking="off" i], [clicktracking="false" i],
-	[disable-tracking]:not([disable-tracking="false" i]),
-	[data-pm-no-track], [ses\:no-track], [data-msys-clicktrack="0"], [mc\:disable-tracking]:not([mc\:disable-tracking="false" i])`
+func optsOut(name, value string) bool {
+	switch name {
+	case "data-track":
+		return isNo(value)
+	case "clicktracking":
+		return strings.EqualFold(value, "off") || strings.EqualFold(value, "false")
+	case "data-no-track", "disable-tracking", "mc:disable-tracking":
+		return !strings.EqualFold(value, "false")
+	case "data-pm-no-track", "ses:no-track":
+		return true
+	case "data-msys-clicktrack":
+		return value == "0"
+	}
+	return false
+}
+
+func isNo(value string) bool {
+	switch strings.ToLower(value) {
+	case "false", "off", "no", "0":
+		return true
+	}
+	return false
+}
 
 // isOptOut reports whether an attribute is to leave the message, name in lower
 // case: one that means nothing to mail readers, whatever its value, or
@@ -18,10 +36,7 @@ const optOutSelector = `[data-track="false" i], [data-track="off" i], [data-trac
 func isOptOut(name, value string) (foreign, found bool) {
 	switch name {
 	case "data-track":
-		switch strings.ToLower(value) {
-		case "false", "off", "no", "0":
-			return false, true
-		}
+		return false, isNo(value)
 	case "data-no-track":
 		return false, true
 	case "clicktracking", "disable-tracking", "data-pm-no-track", "ses:no-track", "data-msys-clicktrack", "mc:disable-tracking":

@@ -60,7 +60,7 @@ func TestUntouched(t *testing.T) {
 		{ReasonOff, "", page, func(r *Request) { r.Opens, r.Clicks = false, false }},
 		{ReasonNothing, "", linkless, func(r *Request) { r.Opens = false }},
 		{ReasonNothing, "", `<a href="https://example.com/" data-no-track>x</a>`, func(r *Request) { r.Opens = false }},
-		{ReasonHTMLLimits, "", strings.Repeat("<div>", 600), nil},
+		{ReasonHTMLLimits, "", "<p " + attributes(maxAttrs+1) + ">" + page, nil},
 		{ReasonCharsetBroken, "", "\x1b$B$3$s\n" + page, nil},
 		{ReasonSigned, "", "-----BEGIN PGP SIGNED MESSAGE-----\n" + page, nil},
 		{ReasonEncrypted, "", "-----BEGIN PGP MESSAGE-----\n" + page, nil},
@@ -368,5 +368,21 @@ func TestReasonsAreDocumented(t *testing.T) {
 	slices.Sort(documented)
 	if !slices.Equal(constants, documented) {
 		t.Errorf("reason.go has\n%v\ndocs/reasons.md has\n%v", constants, documented)
+	}
+}
+
+// Replies to replies nest thousands of elements in each other: they are tracked,
+// also where the tree is needed to decide.
+func TestDeepNesting(t *testing.T) {
+	deep := strings.Repeat("<div><span>", 2500)
+	for _, page := range []string{
+		deep + `<a href="https://example.com/">x</a>`,
+		deep + `<a href="https://example.com/">here</a>`,
+		`<p data-no-track>x</p>` + deep + `<a href="https://example.com/">x</a>`,
+	} {
+		p := newRewriter(t, nil).Plan(request(htmlMail("", page)))
+		if !p.Edited() || len(p.Links()) != 1 || p.Links()[0].Decision != mail.Tracked {
+			t.Errorf("%.40q: reason %q, links %v", page, p.Reason(), p.Links())
+		}
 	}
 }

@@ -54,6 +54,5 @@ const (
 	LinkCharset     = "url-charset"       // bytes or entities outside ASCII in a part that is not UTF-8
 	LinkControl     = "url-control"       // CR, LF, NUL or another control character
 	LinkBroken      = "url-broken"        // http or https without a host
-	LinkTag         = "tag-broken"        // a tag that two readers read differently
 	LinkClicksOff   = "clicks-off"        // click tracking is off for this message
 )

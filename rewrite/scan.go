@@ -2,158 +2,79 @@ package rewrite
 
 import (
 	"bytes"
-	"io"
 	"strings"
-
-	"golang.org/x/net/html"
-	"golang.org/x/text/encoding"
+	"unicode/utf8"
 )
 
-// Bounds of the HTML of a message. Beyond one the message stays untouched.
+// Bounds of what is looked into. Beyond one the message stays untouched. Real
+// newsletters stay below a hundredth of them.
 const (
-	maxHTML     = 16 << 20 // octets of one part
-	maxTokens   = 500_000  // of all parts
-	maxAnchors  = 10_000   // of all parts; a token has two bytes for the number of a link
-	maxTag      = 8 << 20  // octets; an image may lie in a tag, as data:
-	maxAttrs    = 100      // of one tag
-	maxComments = 4        // conditional comments and noscript in each other
+	maxHTML    = 16 << 20 // octets of one part, its transfer encoding undone
+	maxNodes   = 500_000  // of the trees of all parts
+	maxAnchors = 10_000   // links, and as many opt-outs, of all parts; a token has two bytes for the number of a link
+	maxTag     = 8 << 20  // octets; an image may lie in a tag, as data:
+	maxAttrs   = 1000     // of one tag
 )
 
 // A budget is how much of a message may still be taken in.
-type budget struct{ tokens, anchors int }
+type budget struct{ nodes, anchors, optOuts int }
 
-// A span is a range of offsets into the text of a page.
-type span struct{ from, to int }
+func newBudget() budget { return budget{maxNodes, maxAnchors, maxAnchors} }
 
-func (s span) in(text []byte) []byte { return text[s.from:s.to] }
-
-// An attr is one attribute as it stands in a tag.
-type attr struct {
-	span        // from its name to its value, quotes included
-	name, value span
-	quote       byte // 0 where the value has none
-	again       bool // the name came before in this tag; the first one counts
-}
-
-// An anchor is a tag whose href may be tracked.
-type anchor struct {
-	node   *html.Node
-	value  span   // of the href, without quotes
-	quote  byte   //
-	href   string // entities undone
-	broken bool   // scanTag and the tokenizer disagree on the tag
-}
-
-// An optOut is an attribute that keeps trackers off, with the blanks before it.
-type optOut struct {
-	span
-	foreign bool // read by another service's tracker, not by us alone
-}
-
-// A page is an HTML part taken apart: its text in its own charset and what was
-// found there, in offsets into it.
-type page struct {
-	text    []byte // transfer encoding undone
-	mask    []byte // text, shifted runs hidden; what the tokenizer sees
-	charset charset
-	tree    *tree
-	anchors []anchor
-	optOuts []optOut
-
-	bodyStart  int  // behind <body>, else behind </head>; -1: neither
-	content    int  // the first tag or text that belongs into the body; -1
-	bodyEnd    int  // the last </body>; -1
-	htmlEnd    int  // the last </html>; -1
-	unfinished bool // ends inside a comment, raw text or tag
+// scanPage finds in text what decisions and splices need, at the cost of left.
+// ok is false beyond a bound.
+func scanPage(text, mask []byte, c charset, left *budget) (p *page, ok bool) {
+	if len(text) > maxHTML {
+		return nil, false
+	}
+	p = newPage(text, mask, c)
+	s := scanner{walker: walker{lexer: lexer{html: mask}}, page: p, left: left, label: caption{of: -1}}
+	for s.next() {
+		if !s.onToken() {
+			return nil, false
+		}
+	}
+	s.endLabel()
+	p.unfinished = s.raw != "" || s.open
+	return p, true
 }
 
 // A scanner fills a page.
 type scanner struct {
-	*page
-	str     string            // text as a string, which all node data is cut from
-	decoder *encoding.Decoder // nil where the text is UTF-8 as it stands
-	shifts  bool              // some runs of the text are shifted
-	left    *budget
-	attrs   []attr // of the current tag
+	walker
+	page  *page
+	left  *budget
+	label caption
 }
 
-// scanPage tokenises text at the cost of left. ok is false beyond a bound.
-func scanPage(text, mask []byte, c charset, left *budget) (p *page, ok bool) {
-	p = &page{text: text, mask: mask, charset: c, tree: newTree(), bodyStart: -1, content: -1, bodyEnd: -1, htmlEnd: -1}
-	if len(text) > maxHTML {
-		return nil, false
-	}
-	s := &scanner{page: p, str: string(text), left: left}
-	s.shifts = !bytes.Equal(text, mask)
-	if !c.utf8() && (s.shifts || !isASCII(text)) {
-		s.decoder = c.decoder()
-	}
-	return p, s.scan(0, len(text), 0)
-}
-
-// scan reads mask[from:to]. depth counts the comments around it.
-func (s *scanner) scan(from, to, depth int) bool {
-	z := html.NewTokenizer(bytes.NewReader(s.mask[from:to]))
-	rawTag := ""
-	for at := from; ; {
-		kind := z.Next()
-		tok := span{at, at + len(z.Raw())}
-		at = tok.to
-		if s.left.tokens--; s.left.tokens < 0 {
-			return false
+// onToken takes the current token in. ok is false beyond a bound.
+func (s *scanner) onToken() (ok bool) {
+	switch s.kind {
+	case tokenText:
+		s.onText()
+	case tokenStart:
+		return s.onStart()
+	case tokenEnd:
+		return s.to-s.from <= maxTag && s.onEnd()
+	case tokenCut:
+		return s.to-s.from <= maxTag
+	case tokenLeave:
+		if s.label.of >= 0 && s.label.depth > len(s.outer) {
+			s.endLabel()
 		}
-		if kind != html.TextToken && kind != html.CommentToken && tok.to-tok.from > maxTag {
-			return false
-		}
-		switch kind {
-		case html.ErrorToken:
-			if depth == 0 && (rawTag != "" || tok.from < tok.to) {
-				s.unfinished = true
-			}
-			return z.Err() == io.EOF && at == to
-		case html.TextToken:
-			if !s.onText(tok, rawTag, depth) {
-				return false
-			}
-		case html.StartTagToken, html.SelfClosingTagToken:
-			name, ok := s.onStart(z, tok, kind == html.SelfClosingTagToken, depth)
-			if !ok {
-				return false
-			}
-			rawTag = rawText(name)
-		case html.EndTagToken:
-			rawTag = ""
-			s.onEnd(tok, depth)
-		case html.CommentToken:
-			if !s.onComment(tok, depth) {
-				return false
-			}
-		}
-	}
-}
-
-// rawText returns name if the tokenizer takes what the element holds for text.
-func rawText(name string) string {
-	switch name {
-	case "iframe", "noembed", "noframes", "noscript", "plaintext", "script", "style", "textarea", "title", "xmp":
-		return name
-	}
-	return ""
-}
-
-func (s *scanner) onText(tok span, rawTag string, depth int) bool {
-	if rawTag == "noscript" { // mail clients run no scripts: they show it
-		return s.nested(tok, depth)
-	}
-	if rawTag == "" && depth == 0 && s.content < 0 {
-		if text := afterSignature(tok.in(s.text)); len(bytes.TrimSpace(text)) > 0 {
-			s.content = tok.to - len(text)
-		}
-	}
-	if rawTag != "style" && rawTag != "script" {
-		s.tree.text(s.decoded(tok))
 	}
 	return true
+}
+
+func (s *scanner) onText() {
+	if s.page.content < 0 && s.element == "" && len(s.outer) == 0 {
+		if text := afterSignature(s.in(s.page.text)); len(bytes.TrimSpace(text)) > 0 {
+			s.page.content = s.to - len(text)
+		}
+	}
+	if s.label.of >= 0 && s.element != "style" && s.element != "script" {
+		s.label.text = s.page.appendText(s.label.text, s.span)
+	}
 }
 
 // afterSignature returns text without what must stay the first thing in a page
@@ -166,174 +87,287 @@ func afterSignature(text []byte) []byte {
 	return text
 }
 
-// nested scans what lies in a comment or in noscript as markup of its own.
-// Elements that it leaves open end with it.
-func (s *scanner) nested(in span, depth int) bool {
-	if depth >= maxComments {
-		return true
+func (s *scanner) onStart() (ok bool) {
+	if s.to-s.from > maxTag || len(s.attrs) > maxAttrs {
+		return false
 	}
-	base, open := s.tree.base, len(s.tree.open)
-	s.tree.base = open
-	ok := s.scan(in.from, in.to, depth+1)
-	s.tree.close(open)
-	s.tree.base = base
-	return ok
+	t := tagOf(s.name.in(s.html))
+	if s.page.content < 0 && len(s.outer) == 0 {
+		s.notePlace(t)
+	}
+	s.noteForLabel(t)
+	optsOut := s.noteOptOuts()
+	linked := (t == tagA || t == tagArea || t == tagVML) && s.noteAnchor(t, optsOut)
+	s.page.holds = s.page.holds || optsOut && (!linked || t == tagVML)
+	return s.left.anchors >= 0 && s.left.optOuts >= 0
 }
 
-// onComment looks into conditional comments, which Outlook shows.
-func (s *scanner) onComment(tok span, depth int) bool {
-	raw := tok.in(s.mask)
-	if !bytes.HasPrefix(raw, []byte("<!--")) {
-		return true
-	}
-	if depth == 0 && tok.to == len(s.mask) && !bytes.HasSuffix(raw, []byte("-->")) && !bytes.HasSuffix(raw, []byte("--!>")) {
-		s.unfinished = true
-	}
-	condition, body, found := bytes.Cut(raw[4:], []byte("]>"))
-	if !found || !bytes.HasPrefix(bytes.TrimSpace(condition), []byte("[if")) {
-		return true
-	}
-	from := tok.to - len(body)
-	return s.nested(span{from, from + len(bytes.TrimSuffix(body, []byte("-->")))}, depth)
-}
-
-func (s *scanner) onEnd(tok span, depth int) {
-	name := strings.ToLower(s.str[tok.from+2 : tok.from+2+nameLen(s.mask[tok.from+2:tok.to])])
-	if depth == 0 {
-		switch name {
-		case "head":
-			if s.bodyStart < 0 {
-				s.bodyStart = tok.to
-			}
-		case "body":
-			s.bodyEnd = tok.from
-		case "html":
-			s.htmlEnd = tok.from
+func (s *scanner) onEnd() (ok bool) {
+	t := tagOf(s.name.in(s.html))
+	if len(s.outer) == 0 {
+		switch {
+		case t == tagHead && sameName(s.name.in(s.html), []byte("head")) && s.page.bodyStart < 0:
+			s.page.bodyStart = s.to
+		case t == tagBody:
+			s.page.bodyEnd = s.from
+		case t == tagHTML:
+			s.page.htmlEnd = s.from
 		}
 	}
-	s.tree.end(name)
-}
-
-func (s *scanner) onStart(z *html.Tokenizer, tok span, selfClosing bool, depth int) (name string, ok bool) {
-	nameEnd := tok.from + 1 + nameLen(s.mask[tok.from+1:tok.to])
-	name = strings.ToLower(s.str[tok.from+1 : nameEnd])
-	if s.attrs, ok = scanAttrs(s.attrs[:0], s.mask, nameEnd, tok.to); !ok {
-		return name, false
+	if s.label.of >= 0 && s.label.endedBy(t, s.name.in(s.html)) {
+		s.endLabel()
 	}
-	if depth == 0 {
-		s.notePlace(name, tok)
-	}
-	node, ok := s.tree.start(name, s.nodeAttrs(), selfClosing)
-	if !ok {
-		return name, false
-	}
-	s.noteOptOuts()
-	if name == "a" || name == "area" || strings.HasPrefix(name, "v:") {
-		s.noteAnchor(z, node)
-	}
-	return name, s.left.anchors >= 0
+	return true
 }
 
 // notePlace remembers where a pixel could go to the top.
-func (s *scanner) notePlace(name string, tok span) {
-	switch name {
-	case "body":
-		if s.content < 0 {
-			s.bodyStart = tok.to
-		}
-	case "html", "head", "title", "meta", "link", "style", "script", "base", "noscript":
+func (s *scanner) notePlace(t tag) {
+	switch t {
+	case tagBody:
+		s.page.bodyStart = s.to
+	case tagHTML, tagHead:
 	default:
-		if s.content < 0 {
-			s.content = tok.from
-		}
+		s.page.content = s.from
 	}
 }
 
-// nodeAttrs returns the attributes of the current tag for the tree.
-func (s *scanner) nodeAttrs() []html.Attribute {
-	if len(s.attrs) == 0 {
-		return nil
-	}
-	out := make([]html.Attribute, 0, len(s.attrs))
+// noteOptOuts remembers the attributes of the current tag that are to go, and
+// reports whether one opts out. The blanks before one go with it, unless the
+// tag would then read differently.
+func (s *scanner) noteOptOuts() (out bool) {
 	for _, a := range s.attrs {
-		if !a.again && a.name.from < a.name.to {
-			out = append(out, html.Attribute{Key: s.key(a), Val: s.decoded(a.value)})
+		name := a.name.in(s.html)
+		if len(name) < len("ses:tags") || !mayOptOut[name[0]] {
+			continue
 		}
-	}
-	return out
-}
-
-func (s *scanner) key(a attr) string { return strings.ToLower(s.str[a.name.from:a.name.to]) }
-
-// decoded returns a range of the text in UTF-8, entities undone, for people
-// and selectors.
-func (s *scanner) decoded(in span) string {
-	text := s.str[in.from:in.to]
-	if strings.IndexByte(text, so) >= 0 {
-		text = unshifted(text)
-	}
-	if s.decoder != nil && (s.shifts || !isASCII(text)) {
-		text, _ = s.decoder.String(text)
-	}
-	return html.UnescapeString(text)
-}
-
-// noteOptOuts remembers the attributes of the current tag that are to go. The
-// blanks before one go with it, unless the tag would then read differently.
-func (s *scanner) noteOptOuts() {
-	for _, a := range s.attrs {
-		foreign, found := isOptOut(s.key(a), s.str[a.value.from:a.value.to])
+		key, value := strings.ToLower(string(name)), string(a.value.in(s.page.text))
+		out = out || optsOut(key, value)
+		foreign, found := isOptOut(key, value)
 		if !found {
 			continue
 		}
 		cut := a.span
-		if next := s.mask[cut.to]; isSpace(next) || next == '>' {
-			for isSpace(s.mask[cut.from-1]) {
+		if next := s.html[cut.to]; isSpace(next) || next == '>' {
+			for isSpace(s.html[cut.from-1]) {
 				cut.from--
 			}
 		}
-		s.optOuts = append(s.optOuts, optOut{cut, foreign})
+		s.page.optOuts = append(s.page.optOuts, optOut{cut, foreign})
+		s.left.optOuts--
+	}
+	return out
+}
+
+// mayOptOut holds the letters that names of opt-outs begin with.
+var mayOptOut = byteSet("dcsmDCSM")
+
+// noteAnchor remembers the href of the current tag, if it has one.
+func (s *scanner) noteAnchor(t tag, optsOut bool) (found bool) {
+	href := s.attr("href")
+	if href == nil {
+		return false
+	}
+	if s.label.of >= 0 { // a link of Outlook in another one
+		optsOut = optsOut || s.page.anchors[s.label.of].optsOut
+		s.endLabel()
+	}
+	s.label.begin(len(s.page.anchors), t, s.name.in(s.html), len(s.outer))
+	s.label.title = s.firstValue("alt", "title")
+	s.page.anchors = append(s.page.anchors, anchor{
+		tag: s.from, value: href.value, quote: href.quote, optsOut: optsOut,
+		href: attrValue(s.in(s.html), "href", href.value.in(s.html)),
+	})
+	s.left.anchors--
+	if t == tagArea || s.selfClosing && t == tagVML {
+		s.endLabel()
+	}
+	return true
+}
+
+// attr returns the attribute of that name of the current tag, nil where it has
+// none. The first of several counts.
+func (s *scanner) attr(name string) *attr {
+	for i := range s.attrs {
+		if n := s.attrs[i].name; n.to-n.from == len(name) && sameName(n.in(s.html), []byte(name)) {
+			return &s.attrs[i]
+		}
+	}
+	return nil
+}
+
+// firstValue returns the value of the first of the attributes that has one.
+func (s *scanner) firstValue(names ...string) span {
+	for _, name := range names {
+		if a := s.attr(name); a != nil && a.value.from < a.value.to {
+			return a.value
+		}
+	}
+	return span{}
+}
+
+// A tag is what a scanner takes a tag for.
+type tag byte
+
+const (
+	tagOther tag = iota
+	tagA
+	tagArea
+	tagVML
+	tagHTML
+	tagHead // or what may lie in it
+	tagBody
+	tagImg
+	tagTable
+	tagCell // or a row
+)
+
+// tagOf returns what the tag of that name is for.
+func tagOf(name []byte) tag {
+	var buf [len("noscript")]byte
+	switch string(lower(buf[:0], name)) {
+	case "a":
+		return tagA
+	case "area":
+		return tagArea
+	case "html":
+		return tagHTML
+	case "body":
+		return tagBody
+	case "head", "title", "meta", "link", "style", "script", "base", "noscript":
+		return tagHead
+	case "img":
+		return tagImg
+	case "table":
+		return tagTable
+	case "td", "th", "tr":
+		return tagCell
+	}
+	if len(name) > 2 && name[0]|0x20 == 'v' && name[1] == ':' {
+		return tagVML
+	}
+	return tagOther
+}
+
+// labelMax is the longest label kept, in bytes.
+const labelMax = 200
+
+// A caption gathers what a reader sees of a link: its text, else what its
+// images say instead, else its title.
+type caption struct {
+	of     int // index of the anchor; -1: none
+	tag    tag
+	name   string // of a VML element
+	depth  int    // of the comments around it
+	tables int    // open in it
+	text   []byte
+	alts   []byte
+	title  span
+}
+
+func (c *caption) begin(of int, t tag, name []byte, depth int) {
+	*c = caption{of: of, tag: t, depth: depth, text: c.text[:0], alts: c.alts[:0]}
+	if t == tagVML {
+		c.name = string(name)
 	}
 }
 
-// noteAnchor remembers the href of the current tag, if it has one. The
-// tokenizer reads the tag as well and undoes the entities; where it finds
-// other attributes than scanAttrs, the tag is not trusted.
-func (s *scanner) noteAnchor(z *html.Tokenizer, node *html.Node) {
-	a := anchor{node: node}
-	found, more := false, len(s.attrs) > 0
-	for _, at := range s.attrs {
-		if at.again || at.name.from == at.name.to {
-			continue
-		}
-		var key, val []byte
-		if !more {
-			a.broken = true
-			break
-		}
-		key, val, more = z.TagAttr()
-		if name := s.key(at); name != string(key) {
-			a.broken = true
-		} else if name == "href" {
-			found = true
-			a.value, a.quote, a.href = at.value, at.quote, string(val)
-		}
+// endedBy reports whether an end tag ends the link, too.
+func (c *caption) endedBy(t tag, name []byte) bool {
+	switch t {
+	case c.tag:
+		return t != tagVML || sameName(name, []byte(c.name))
+	case tagCell:
+		return c.tables == 0
+	case tagTable:
+		c.tables--
+		return c.tables < 0
 	}
-	a.broken = a.broken || more
-	if found {
-		s.anchors = append(s.anchors, a)
-		s.left.anchors--
+	return false
+}
+
+// noteForLabel takes in a start tag in a link.
+func (s *scanner) noteForLabel(t tag) {
+	c := &s.label
+	if c.of < 0 {
+		return
+	}
+	switch t {
+	case tagA:
+		s.endLabel()
+	case tagTable:
+		c.tables++
+	case tagCell:
+		if c.tables == 0 {
+			s.endLabel()
+		}
+	case tagImg:
+		if alt := s.firstValue("alt"); alt.from < alt.to {
+			c.alts = s.page.appendText(append(c.alts, ' '), alt)
+		}
 	}
 }
 
-func isSpace(c byte) bool {
-	return c == ' ' || c == '\n' || c == '\r' || c == '\t' || c == '\f'
+// endLabel gives the link its label.
+func (s *scanner) endLabel() {
+	c := &s.label
+	if c.of < 0 {
+		return
+	}
+	text := oneLine(c.text)
+	if len(text) == 0 {
+		text = oneLine(c.alts)
+	}
+	if len(text) == 0 {
+		text = oneLine([]byte(s.page.decoded(c.title)))
+	}
+	s.page.anchors[c.of].label = shorten(strings.ToValidUTF8(string(text), "\uFFFD"), labelMax)
+	c.of = -1
 }
 
-// nameLen returns the length of the tag name that b begins with.
-func nameLen(b []byte) int {
-	if i := bytes.IndexAny(b, " \n\r\t\f/>"); i >= 0 {
-		return i
+// appendText appends a range of the page in UTF-8, as far as a label needs it.
+func (p *page) appendText(dst []byte, in span) []byte {
+	const enough = 2 * labelMax
+	if len(dst) >= enough {
+		return dst
 	}
-	return len(b)
+	for in.from < in.to && isSpace(p.text[in.from]) {
+		if in.from++; len(dst) > 0 && dst[len(dst)-1] != ' ' {
+			dst = append(dst, ' ')
+		}
+	}
+	in.to = min(in.to, in.from+4*enough)
+	if raw := in.in(p.text); p.decoder == nil && bytes.IndexByte(raw, '&') < 0 {
+		return append(dst, raw...)
+	}
+	return append(dst, p.decoded(in)...)
+}
+
+// oneLine runs blanks together, in place.
+func oneLine(text []byte) []byte {
+	out, blank := text[:0], false
+	for i := 0; i < len(text); {
+		n := 1
+		if text[i] >= utf8.RuneSelf {
+			_, n = utf8.DecodeRune(text[i:])
+		}
+		if isBlank(text[i : i+n]) {
+			blank = len(out) > 0
+		} else {
+			if blank {
+				out, blank = append(out, ' '), false
+			}
+			out = append(out, text[i:i+n]...)
+		}
+		i += n
+	}
+	return out
+}
+
+// isBlank reports whether a character is a blank to a reader.
+func isBlank(char []byte) bool {
+	switch string(char) {
+	case " ", "\t", "\n", "\v", "\f", "\r", "\u0085", "\u00a0", "\u3000", "\u2028", "\u2029":
+		return true
+	}
+	return len(char) == 3 && char[0] == 0xe2 && char[1] == 0x80 && char[2] >= 0x80 && char[2] <= 0x8a
 }
