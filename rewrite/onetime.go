@@ -42,6 +42,7 @@ var oneTimeShapes = []pattern{
 	},
 	{urlWords.set("mb_"), regexp.MustCompile(`(?i)[?&]mb_(?:md5|nonce)=`)},                            // Gnuboard
 	{urlWords.set("/user/"), regexp.MustCompile(`(?i)/user/(?:reset|registrationpassword)/\d+/\d+/`)}, // Drupal
+	{urlWords.set("z-app-"), regexp.MustCompile(`(?i)/z-app-[\w-]{16,}`)},                             // Slack
 	{urlWords.set("data="), regexp.MustCompile(`(?i)/login/confirm\.php\?data=`)},                     // Moodle
 }
 
@@ -120,7 +121,7 @@ func isSecret(s string) bool {
 		case kind == 0:
 			run = 0
 		default:
-			if run++; run > 1 && kind != last {
+			if run++; kind != last && run > 1 && (run > 2 || kind != 'a' || last != 'A') { // a Word may begin with a capital
 				changes++
 			}
 		}

@@ -26,7 +26,7 @@ var urlWords = newWords(
 	"unsub", "opt", "remove", "suscri", "sinscri", "abmeld", "abbestell", "signoff", "mailman", "reject", "refus", "deny",
 	"수신거부", "%ec%88%98%ec%8b%a0%ea%b1%b0%eb%b6%80", "%bc%f6%bd%c5%b0%c5%ba%ce",
 	// has a shape of its own
-	"wp-", "wp_", "signature", "expires", "hash", "ticket", "action-token", "oobcode", "id_token_hint", "mb_", "cert", "auth", "/user/", "data=",
+	"wp-", "wp_", "signature", "expires", "hash", "ticket", "action-token", "oobcode", "id_token_hint", "mb_", "cert", "auth", "/user/", "data=", "z-app-",
 	// may hold a secret
 	"token", "key", "code", "otp", "secret", "sig=", "nonce", "jwt", "sid=", "?t=", "&t=", "?k=", "&k=",
 )
@@ -64,7 +64,7 @@ var textWords = newWords(
 	"abmeld", "abbestell", "austrag", "sabonn", "sinscri", "ne plus", "baja", "suscri", "dejar de", "dejes de",
 	"inscri", "assinatura", "descadastr", "deixar de", "iscri", "cancella",
 	"тпис", "ТПИС", "одписк", "ОДПИСК", "ассылк", "АССЫЛК",
-	"afmeld", "uitschrij", "schrijf", "opzeg", "subskry", "wypis", "avregistr", "prenumer", "avmeld", "tilau", "postituslist", "abonel", "listeden",
+	"afmeld", "uitschrij", "schrijf", "opzeg", "subskry", "wypis", "avregistr", "prenumer", "avmeld", "tilau", "postituslist", "abonel", "steden",
 )
 
 // unsubscribeText knows what the label of such a link says, or the sentence it
@@ -84,7 +84,7 @@ var unsubscribeText = pattern{
 		`отпис|(?:отмен|отказ)\pL* (?:от )?(?:подписк|рассылк)|` +
 		`\bafmeld|uitschrij|schrijf (?:je|u|me) uit|(?:nieuwsbrief|abonnement) opzeg|wypisz|wypisa|(?:anuluj|rezygn\pL+ z|zrezygnuj z) subskry|` +
 		`avregistrer|avprenumer|avsluta (?:din )?prenumer|avmeld|(?:peru(?:uta)?|lopeta) (?:uutiskirjeen )?tilau|poistu postituslist|` +
-		`abonelik\pL* (?:çık|ayrıl|iptal)|aboneli[ğg]i\pL* (?:iptal|sonlandır)|listeden (?:çık|ayrıl)`),
+		`abonel[iİ]k\pL* (?:ç[ıI]k|ayr[ıI]l|[iİ]ptal)|abonel[iİ][ğg][iİ]\pL* (?:[iİ]ptal|sonland[ıI]r)|l[iİ]steden (?:ç[ıI]k|ayr[ıI]l)`),
 }
 
 // isUnsubscribeText reports whether the label of a link, or the sentence it
