@@ -204,9 +204,12 @@ func TestConcludeAfterProof(t *testing.T) {
 }
 
 func TestDestination(t *testing.T) {
-	for _, n := range []int{1, 179, 180, 181, 360, 361, 2000, DestinationMax} {
+	for _, n := range []int{1, 2, 3, 179, 180, 181, 360, 361, 2000, DestinationMax} {
 		url := strings.Repeat("u", n)
 		text := EncodeDestination(url)
+		if EncodedDestinationLen(n) != len(text) {
+			t.Errorf("%d bytes: length %d, said %d", n, len(text), EncodedDestinationLen(n))
+		}
 		for i, seg := range strings.Split(text, "/") {
 			if len(seg) == 0 || len(seg) > 240 {
 				t.Errorf("%d bytes: segment %d has %d characters", n, i, len(seg))

@@ -82,7 +82,7 @@ func EncodeDestination(url string) string {
 		return text
 	}
 	var b strings.Builder
-	b.Grow(len(text) + len(text)/segment)
+	b.Grow(EncodedDestinationLen(len(url)))
 	for len(text) > segment {
 		b.WriteString(text[:segment])
 		b.WriteByte('/')
@@ -90,6 +90,13 @@ func EncodeDestination(url string) string {
 	}
 	b.WriteString(text)
 	return b.String()
+}
+
+// EncodedDestinationLen returns the length of EncodeDestination for a URL of n
+// bytes.
+func EncodedDestinationLen(n int) int {
+	text := strict.EncodedLen(n)
+	return text + max(text-1, 0)/segment
 }
 
 var errDestination = errors.New("mail: malformed destination")

@@ -1,7 +1,11 @@
 package rewrite
 
 import (
+	"errors"
+	"net/netip"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -33,7 +37,12 @@ func destination(href string, masked, utf8Part bool) (dest, reason string) {
 }
 
 func hasControl(href string) bool {
-	return strings.ContainsFunc(href, func(r rune) bool { return r < 0x20 || r == 0x7f })
+	for i := range len(href) {
+		if c := href[i]; c < 0x20 || c == 0x7f {
+			return true
+		}
+	}
+	return false
 }
 
 func percentEncode(s string) string {
@@ -64,49 +73,130 @@ func scheme(href string) string {
 	return ""
 }
 
+// An origin is what a browser finds before the path of an http(s) URL.
+type origin struct {
+	scheme, host, port string // in lower case and A-labels, without a last dot; the port even where it goes without saying
+}
+
+// splitURL takes an http(s) URL apart as a browser does (WHATWG URL section
+// 4.4). ok is false where a browser finds no host, or needs to know where the
+// link stands to find one: https:/example.com may be a path.
+func splitURL(href string) (o origin, rest string, ok bool) {
+	o.scheme, o.port = "http", "80"
+	switch {
+	case hasPrefixFold(href, "http://"):
+	case hasPrefixFold(href, "https://"):
+		o.scheme, o.port = "https", "443"
+	default:
+		return o, "", false
+	}
+	host, rest := cutAuthority(href[len(o.scheme)+len("://"):])
+	host = host[strings.LastIndexByte(host, '@')+1:]
+	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
+		if port := host[i+1:]; port != "" {
+			n, err := strconv.ParseUint(port, 10, 16)
+			if err != nil {
+				return o, "", false
+			}
+			o.port = strconv.FormatUint(n, 10)
+		}
+		host = host[:i]
+	}
+	o.host = browserHost(host)
+	return o, rest, o.host != ""
+}
+
+// cutAuthority cuts a URL behind its scheme where the host ends.
+func cutAuthority(s string) (authority, rest string) {
+	for i := range len(s) {
+		switch s[i] {
+		case '/', '\\', '?', '#':
+			return s[:i], s[i:]
+		}
+	}
+	return s, ""
+}
+
+// browserHost returns a host as a browser reads it (WHATWG URL section 3.5),
+// "" where it refuses it.
+func browserHost(host string) string {
+	if address, found := strings.CutPrefix(host, "["); found {
+		ip, err := netip.ParseAddr(strings.TrimSuffix(address, "]"))
+		if err != nil || !ip.Is6() || ip.Zone() != "" || !strings.HasSuffix(host, "]") {
+			return ""
+		}
+		return "[" + ip.String() + "]"
+	}
+	if strings.IndexByte(host, '%') >= 0 {
+		plain, err := url.PathUnescape(host)
+		if err != nil {
+			return ""
+		}
+		host = plain
+	}
+	host, err := asciiHost(host)
+	if err != nil || strings.ContainsAny(host, "%#/:<>?@[\\]^| ") || hasControl(host) {
+		return ""
+	}
+	return host
+}
+
 // hostOf returns the host of an http(s) URL as a browser finds it, in A-labels
 // where it has them; "" where there is none.
 func hostOf(href string) string {
-	_, rest, found := strings.Cut(href, "://")
-	if !found {
-		return ""
-	}
-	if i := strings.IndexAny(rest, `/\?#`); i >= 0 {
-		rest = rest[:i]
-	}
-	rest = rest[strings.LastIndexByte(rest, '@')+1:]
-	if i := strings.LastIndexByte(rest, ':'); i >= 0 && !strings.HasSuffix(rest, "]") {
-		rest = rest[:i]
-	}
-	if plain, err := url.PathUnescape(rest); err == nil {
-		rest = plain
-	}
-	if host, err := asciiHost(rest); err == nil {
-		return host
-	}
-	return strings.ToLower(rest)
+	o, _, _ := splitURL(href)
+	return o.host
 }
 
-// asciiHost returns a host in lower case and A-labels.
+// asciiHost returns a host in lower case and A-labels, without a last dot.
 func asciiHost(host string) (string, error) {
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if isASCII(host) {
-		return host, nil
+	if !isASCII(host) {
+		if !utf8.ValidString(host) {
+			return "", errors.New("the host is not UTF-8")
+		}
+		ascii, err := browserIDNA().ToASCII(host)
+		if err != nil {
+			return "", err
+		}
+		host = ascii
 	}
-	return idna.Lookup.ToASCII(host)
+	return strings.ToLower(strings.TrimSuffix(host, ".")), nil
 }
 
-// isOurs reports whether href lies under the tracking address or a former one.
+// browserIDNA maps names as browsers do (WHATWG URL section 3.3): mind neither
+// underscores nor where hyphens stand.
+func browserIDNA() *idna.Profile {
+	return idna.New(idna.MapForLookup(), idna.Transitional(false), idna.StrictDomainName(false), idna.CheckHyphens(false), idna.BidiRule())
+}
+
+// isOurs reports whether a browser would take href to the tracking address or
+// a former one.
 func (r *Rewriter) isOurs(href string) bool {
-	for _, base := range r.ours {
-		if len(href) < len(base) || !strings.EqualFold(href[:len(base)], base) {
-			continue
-		}
-		if rest := href[len(base):]; rest == "" || strings.ContainsRune(`/\?#`, rune(rest[0])) {
-			return true
-		}
+	o, rest, ok := splitURL(href)
+	if !ok {
+		return false
 	}
-	return false
+	return slices.ContainsFunc(r.ours, func(h home) bool { return o == h.origin && isBelow(rest, h.path) })
+}
+
+// A home is the address that tracking links lie under, taken apart.
+type home struct {
+	origin
+	path string // without a slash at its end
+}
+
+func newHome(baseURL string) home {
+	o, path, _ := splitURL(baseURL)
+	return home{o, path}
+}
+
+// isBelow reports whether what follows a host leads to path or below it.
+func isBelow(rest, path string) bool {
+	if strings.IndexByte(rest, '\\') >= 0 { // a slash to browsers
+		rest = strings.ReplaceAll(rest, `\`, "/")
+	}
+	below, found := strings.CutPrefix(rest, path)
+	return found && (below == "" || strings.IndexByte("/?#", below[0]) >= 0)
 }
 
 func (r *Rewriter) isExcludedDomain(href string) bool {
@@ -133,5 +223,5 @@ func (r *Rewriter) isExcludedPattern(href string) bool {
 
 // clickLen returns the length of the tracking URL of dest.
 func (r *Rewriter) clickLen(dest string) int {
-	return len(r.base) + len(mail.PathClick) + mail.TokenLen + 1 + len(mail.EncodeDestination(dest))
+	return len(r.base) + len(mail.PathClick) + mail.TokenLen + len(".") + mail.EncodedDestinationLen(len(dest))
 }

@@ -30,16 +30,16 @@ func isNo(value string) bool {
 }
 
 // isOptOut reports whether an attribute is to leave the message, name in lower
-// case: one that means nothing to mail readers, whatever its value, or
-// data-track, which pages use for other things, where it opts out. foreign
-// ones may be for the tracker of the provider.
+// case: one that speaks to trackers alone, whatever its value and even where it
+// holds nothing back, or data-track, which pages use for other things, where it
+// opts out. foreign ones may be for the tracker of the provider.
 func isOptOut(name, value string) (foreign, found bool) {
 	switch name {
 	case "data-track":
 		return false, isNo(value)
 	case "data-no-track":
 		return false, true
-	case "clicktracking", "disable-tracking", "data-pm-no-track", "ses:no-track", "data-msys-clicktrack", "mc:disable-tracking":
+	case "clicktracking", "disable-tracking", "data-pm-no-track", "ses:no-track", "ses:tags", "data-msys-clicktrack", "mc:disable-tracking":
 		return true, true
 	}
 	return false, false

@@ -57,7 +57,7 @@ type Linker interface {
 // be used by many goroutines.
 type Rewriter struct {
 	base     string
-	ours     []string
+	ours     []home
 	maxURL   int
 	top      bool
 	domains  []string
@@ -74,11 +74,11 @@ func New(s Settings, l Linker) (*Rewriter, error) {
 	}
 	base, err := baseURL("tracking.base_url", s.BaseURL)
 	errs := []error{err}
-	r.base, r.ours = base, []string{base}
+	r.base, r.ours = base, []home{newHome(base)}
 	for i, old := range s.OldBaseURLs {
 		base, err := baseURL(fmt.Sprintf("tracking.base_urls_old.%d", i), old)
 		errs = append(errs, err)
-		r.ours = append(r.ours, base)
+		r.ours = append(r.ours, newHome(base))
 	}
 	errs = append(errs, r.compileExcludes(s)...)
 	if err := errors.Join(errs...); err != nil {
