@@ -33,8 +33,8 @@ func TestGolden(t *testing.T) {
 			}
 			content := wire(raw)
 			p, out, seen := checkCopy(t, r, content)
-			if p.Edited() != (seen.pixels == 1) || seen.pixels > 1 {
-				t.Errorf("edited %v with %d pixels", p.Edited(), seen.pixels)
+			if p.Edited() != (seen.Pixels == 1) || seen.Pixels > 1 {
+				t.Errorf("edited %v with %d pixels", p.Edited(), seen.Pixels)
 			}
 			if p.Edited() {
 				mailtest.Golden(t, name+".golden", bytes.ReplaceAll(out, []byte("\r\n"), []byte("\n")))

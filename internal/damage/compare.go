@@ -1,0 +1,216 @@
+package damage
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+
+	"backstamp/mail"
+)
+
+// A Judge compares messages with their copies. The zero Verify trusts tokens.
+type Judge struct {
+	Base   string // what tracking links begin with
+	Verify func(p mail.Purpose, token, destination string) (mail.Token, error)
+}
+
+// Seen is what a Judge found in a copy.
+type Seen struct {
+	Parts  int          // that are no multiparts
+	Edited []Edit       // those of them that were edited, in order
+	Tokens []mail.Token // of links, in order
+	Links  []string     // their destinations
+	Pixels int
+}
+
+// An Edit is a page before and after.
+type Edit struct {
+	Part          *Part  // as it was
+	Before, After []byte // transfer encoding undone
+}
+
+// Copy returns an error where copied differs from original in anything that a
+// copy may not differ in: whole messages, as they stand on the wire.
+func (j Judge) Copy(original, copied []byte) (seen Seen, err error) {
+	if err := newlyBad(original, copied); err != nil {
+		return seen, err
+	}
+	a, b := Split(original), Split(copied)
+	if err := compareFields(a, b, true); err != nil {
+		return seen, err
+	}
+	err = j.body(a, b, &seen)
+	return seen, err
+}
+
+// Body is Copy without a look at the header of the message, which relays may
+// have changed.
+func (j Judge) Body(original, copied *Part) (seen Seen, err error) {
+	err = j.body(original, copied, &seen)
+	return seen, err
+}
+
+func (j Judge) body(a, b *Part, seen *Seen) error {
+	if len(a.Children) != len(b.Children) || len(a.Gaps) != len(b.Gaps) {
+		return fmt.Errorf("%d parts became %d", len(a.Children), len(b.Children))
+	}
+	if a.Gaps == nil {
+		return j.leaf(a, b, seen)
+	}
+	for i := range a.Gaps {
+		if !bytes.Equal(a.Gaps[i], b.Gaps[i]) {
+			return fmt.Errorf("between parts: %s", Difference(b.Gaps[i], a.Gaps[i]))
+		}
+	}
+	for i := range a.Children {
+		if err := compareFields(a.Children[i], b.Children[i], false); err != nil {
+			return err
+		}
+		if err := j.body(a.Children[i], b.Children[i], seen); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leaf compares what holds no parts. Only HTML may be edited.
+func (j Judge) leaf(a, b *Part, seen *Seen) error {
+	seen.Parts++
+	if bytes.Equal(a.Body, b.Body) && a.Encoding() == b.Encoding() {
+		return nil
+	}
+	if a.Media() != "text/html" {
+		return fmt.Errorf("a part of type %q was edited: %s", a.Media(), Difference(b.Body, a.Body))
+	}
+	before, err := a.Decoded()
+	if err != nil {
+		return fmt.Errorf("a part that does not decode was edited: %w", err)
+	}
+	after, err := b.Decoded()
+	if err != nil {
+		return fmt.Errorf("edited part: %w", err)
+	}
+	if err := lineLengths(a, b); err != nil {
+		return err
+	}
+	seen.Edited = append(seen.Edited, Edit{a, before, after})
+	return j.Page(before, after, seen)
+}
+
+// compareFields compares headers: byte for byte but for the stamp of the whole
+// message and the encoding of a part that could not keep its own.
+func compareFields(a, b *Part, top bool) error {
+	recoded := a.Encoding() != b.Encoding()
+	if recoded && b.Encoding() != "quoted-printable" {
+		return fmt.Errorf("encoding %q became %q", a.Encoding(), b.Encoding())
+	}
+	declared := func(field []byte) bool {
+		name, _, _ := strings.Cut(strings.ToLower(string(field)), ":")
+		name = strings.TrimSpace(name)
+		return top && name == "x-backstamp" || recoded && name == "content-transfer-encoding"
+	}
+	x, y := slices.DeleteFunc(a.fields(), declared), slices.DeleteFunc(b.fields(), declared)
+	x, y = append(x, a.Empty), append(y, b.Empty)
+	if !slices.EqualFunc(x, y, bytes.Equal) {
+		return fmt.Errorf("header changed: %s", Difference(bytes.Join(y, nil), bytes.Join(x, nil)))
+	}
+	return nil
+}
+
+// lineLengths compares the longest line of an edited part with what its
+// encoding allows, or with what came in.
+func lineLengths(a, b *Part) error {
+	longest := func(b []byte) (n int) {
+		for line := range bytes.Lines(b) {
+			n = max(n, len(line)-lineEnd(line))
+		}
+		return n
+	}
+	limit := 998
+	if b.Encoding() == "quoted-printable" {
+		limit = 76
+	}
+	if got := longest(b.Body); got > max(limit, longest(a.Body)) {
+		return fmt.Errorf("a line of %d bytes in %q", got, b.Encoding())
+	}
+	return nil
+}
+
+// newlyBad finds what relays choke on or change, where there is more of it than
+// there was: long lines, lines that begin badly, line ends that are none, NUL.
+func newlyBad(original, copied []byte) error {
+	for _, bad := range []struct {
+		what  string
+		count func([]byte) int
+	}{
+		{"lines over 998 bytes", linesThat(func(l []byte) bool { return len(l) > 998 })},
+		{"lines that begin with a dot", linesThat(func(l []byte) bool { return bytes.HasPrefix(l, []byte(".")) })},
+		{"lines that begin with From", linesThat(func(l []byte) bool { return bytes.HasPrefix(l, []byte("From ")) })},
+		{"bare LF", func(b []byte) int { return bytes.Count(b, []byte("\n")) - bytes.Count(b, []byte("\r\n")) }},
+		{"bare CR", func(b []byte) int { return bytes.Count(b, []byte("\r")) - bytes.Count(b, []byte("\r\n")) }},
+		{"NUL", func(b []byte) int { return bytes.Count(b, []byte{0}) }},
+	} {
+		if was, is := bad.count(original), bad.count(copied); is > was {
+			return fmt.Errorf("%s: %d became %d", bad.what, was, is)
+		}
+	}
+	if bytes.HasSuffix(original, []byte("\r\n")) != bytes.HasSuffix(copied, []byte("\r\n")) {
+		return fmt.Errorf("the copy ends in %q", copied[max(0, len(copied)-10):])
+	}
+	return nil
+}
+
+func linesThat(match func([]byte) bool) func([]byte) int {
+	return func(b []byte) (n int) {
+		for line := range bytes.Lines(b) {
+			if match(line[:len(line)-lineEnd(line)]) {
+				n++
+			}
+		}
+		return n
+	}
+}
+
+// Difference shows where two texts part.
+func Difference(got, want []byte) string {
+	n := 0
+	for n < min(len(got), len(want)) && got[n] == want[n] {
+		n++
+	}
+	from := max(0, n-20)
+	return fmt.Sprintf("at octet %d of %d and %d: %q, want %q", n, len(got), len(want), got[from:min(len(got), n+60)], want[from:min(len(want), n+60)])
+}
+
+// Wire puts line ends right and takes NUL away, as the relay does for clients
+// on this machine. CRs that no LF follows are spaces in a header and a line end
+// in a body.
+func Wire(b []byte) []byte {
+	b = bytes.ReplaceAll(b, []byte{0}, nil)
+	out := make([]byte, 0, len(b)+len(b)/16)
+	inHeader := true
+	endLine := func() {
+		out = append(out, "\r\n"...)
+		inHeader = inHeader && len(out) > 2 && !bytes.HasSuffix(out, []byte("\r\n\r\n"))
+	}
+	for i := 0; i < len(b); i++ {
+		crs := 0
+		for i < len(b) && b[i] == '\r' {
+			crs++
+			i++
+		}
+		switch {
+		case i < len(b) && b[i] == '\n':
+			endLine()
+			continue
+		case crs > 0 && inHeader:
+			out = append(out, strings.Repeat(" ", crs)...)
+		case crs > 0:
+			endLine()
+		}
+		if i < len(b) {
+			out = append(out, b[i])
+		}
+	}
+	return out
+}
