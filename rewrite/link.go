@@ -135,11 +135,14 @@ func browserHost(host string) string {
 		host = plain
 	}
 	host, err := asciiHost(host)
-	if err != nil || strings.ContainsAny(host, "%#/:<>?@[\\]^| ") || hasControl(host) {
+	if err != nil || holds(host, &notInHost) || hasControl(host) {
 		return ""
 	}
 	return host
 }
+
+// notInHost are the forbidden domain code points that are no control character.
+var notInHost = byteSet("%#/:<>?@[\\]^| ")
 
 // hostOf returns the host of an http(s) URL as a browser finds it, in A-labels
 // where it has them; "" where there is none.

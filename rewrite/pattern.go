@@ -95,14 +95,11 @@ func isUnsubscribeText(text string) bool {
 
 // isVague reports a label that means what the text around it says.
 func isVague(label string) bool {
-	const longest = 40 // bytes of the longest one, and then some
 	label = strings.TrimFunc(label, func(r rune) bool { return !unicode.IsLetter(r) })
-	if label == "" || len(label) > longest {
-		return false
-	}
-	return slices.ContainsFunc(vagueLabels, func(vague string) bool { return strings.EqualFold(label, vague) })
+	return slices.ContainsFunc(vagueLabels, func(vague string) bool { return len(label) == len(vague) && strings.EqualFold(label, vague) })
 }
 
+// vagueLabels take as many bytes in capitals.
 var vagueLabels = []string{
 	"here", "click here", "tap here", "press here", "please click here", "right here", "link", "this link", "the link", "click this link", "click on this link",
 	"click", "this page",

@@ -13,7 +13,7 @@ func isPlaceholder(href string) bool {
 		return false
 	}
 	return strings.IndexByte("%[-{$_~<", href[0]) >= 0 && wholePlaceholder.MatchString(href) ||
-		(hasOddPercent(href) || markWords.in(href) != 0) && leftIn.MatchString(href)
+		holds(href, &markBytes) && (hasOddPercent(href) || markWords.in(href) != 0) && leftIn.MatchString(href)
 }
 
 // wholePlaceholder matches %name%, [name], -name-, {name}, $name$, __name__,
@@ -23,6 +23,9 @@ var wholePlaceholder = regexp.MustCompile(`^%[A-Za-z_][\w.-]*%|^\[[A-Za-z_][\w.:
 // markWords begin what leftIn matches.
 var markWords = newWords("{{", "{%", "{$", "{!", "{#", "${", "$!{", "#{", "$[", "[$", "$%", "<%", "<?", "<#", "*|", "[[", "[%", "##",
 	"%7b%7b", "%7b%25", "%24%7b", "%23%7b", "%5b%5b", "%3c%25", "*%7c")
+
+// markBytes begin the marks.
+var markBytes = byteSet("{$#[<*%")
 
 // leftIn matches, in this order, the forms of Mustache, Handlebars and
 // Liquid; Smarty, Salesforce, JSP and Ruby; Korean tools and Zoho; ERB, ASP,
@@ -41,6 +44,16 @@ var leftIn = regexp.MustCompile(`(?i)\{\{|[{[]%(?:[^0-9a-f]|[0-9a-f][^0-9a-f])|`
 func hasOddPercent(s string) bool {
 	for i := strings.IndexByte(s, '%'); i >= 0 && i < len(s); i++ {
 		if s[i] == '%' && (i+2 >= len(s) || unhex(s[i+1]) >= 16 || unhex(s[i+2]) >= 16) {
+			return true
+		}
+	}
+	return false
+}
+
+// holds reports whether a byte of s is in set.
+func holds(s string, set *[256]bool) bool {
+	for i := range len(s) {
+		if set[s[i]] {
 			return true
 		}
 	}
