@@ -52,6 +52,7 @@ type optOut struct {
 func newPage(text, mask []byte, c charset) *page {
 	p := &page{text: text, mask: mask, charset: c, bodyStart: -1, content: -1, bodyEnd: -1, htmlEnd: -1}
 	p.shifted = !bytes.Equal(text, mask)
+	p.anchors = make([]anchor, 0, min(bytes.Count(text, []byte("href")), maxAnchors))
 	if !c.utf8() && (p.shifted || !isASCII(text)) {
 		p.decoder = c.decoder()
 	}
