@@ -15,6 +15,7 @@ import (
 // most restrictive wins, and so does the configuration where it says no.
 type Controls struct {
 	Opens, Clicks *bool
+	PixelTop      *bool // the pixel goes to the top of the body, or not; nil where no field says
 	Tag           string
 	Meta          map[string]string // names in lower case; nil where there are none
 	Remove        []string          // names of the fields that must not leave the relay
@@ -83,8 +84,8 @@ func (c *Controls) read(name, value string) {
 	switch name {
 	case "x-track":
 		c.readTrack(word)
-	case "x-no-track":
-		c.ask(word == "false" || word == "0" || word == "no", &c.Opens, &c.Clicks)
+	case "x-no-track": // says it by being there; its value may be random
+		c.ask(false, &c.Opens, &c.Clicks)
 	case "x-amp":
 		if word == "skip" {
 			c.ask(false, &c.Opens, &c.Clicks)
@@ -95,13 +96,16 @@ func (c *Controls) read(name, value string) {
 		c.ask(isYes(word), &c.Opens)
 	case "x-mailgun-track-clicks", "x-mailjet-trackclick":
 		c.ask(isYes(word), &c.Clicks)
+	case "x-mailgun-track-pixel-location-top":
+		c.ask(isYes(word), &c.PixelTop)
 	case "x-pm-tracklinks":
 		c.ask(word == "htmlandtext" || word == "htmlonly", &c.Clicks)
 	case "x-mc-track":
-		c.ask(strings.Contains(word, "opens"), &c.Opens)
-		c.ask(strings.Contains(word, "clicks_all") || strings.Contains(word, "clicks_htmlonly") || word == "clicks", &c.Clicks)
+		list := strings.FieldsFunc(word, func(r rune) bool { return r == ',' || r == ' ' })
+		c.ask(slices.Contains(list, "opens"), &c.Opens)
+		c.ask(slices.ContainsFunc(list, func(s string) bool { return s == "clicks" || s == "clicks_all" || s == "clicks_htmlonly" }), &c.Clicks)
 	case "x-smtpapi", "x-msys-api":
-		c.readJSON(value)
+		c.readJSON(decodeWords(value))
 	}
 	for _, prefix := range []string{"x-track-meta-", "x-cuttlefish-metadata-"} {
 		if key, found := strings.CutPrefix(name, prefix); found && key != "" {
