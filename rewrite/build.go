@@ -29,29 +29,30 @@ type Request struct {
 // Plan decides what is tracked. It never fails: what cannot be edited safely
 // is left, and Plan.Reason and the links say why.
 func (r *Rewriter) Plan(req Request) (p *Plan) {
-	content, err := read(req.Content, 0, int(req.Content.Size()))
-	_, end, _ := mail.ParseHeader(content)
-	untouched := func(reason string) *Plan {
-		return &Plan{
-			reason: reason, size: int(req.Content.Size()), bodyAt: end, id: req.ID, privacy: req.Privacy,
-			shared: req.Shared, recipients: req.Recipients, baseURL: r.base,
-		}
-	}
+	b := builder{Rewriter: r, req: req, left: newBudget()}
+	b.plan = b.untouched("")
 	defer func() { // a fault of ours must not stop mail
 		if recover() != nil {
-			p = untouched(ReasonInternal)
+			p = b.untouched(ReasonInternal)
 		}
 	}()
-	if err != nil {
-		return untouched(ReasonInternal)
+	reason := b.build()
+	if reason == "" {
+		return b.plan
 	}
-	p = untouched("")
-	p.key = r.linker.Key()
-	b := builder{Rewriter: r, req: req, content: content, plan: p, left: newBudget()}
-	if reason := b.build(); reason != "" {
-		links := p.links
-		p = untouched(reason)
-		p.links = left(links, reason)
+	p = b.untouched(reason)
+	p.links = left(b.plan.links, reason)
+	return p
+}
+
+// untouched returns a plan that edits nothing.
+func (b *builder) untouched(reason string) *Plan {
+	p := &Plan{
+		reason: reason, size: int(b.req.Content.Size()), id: b.req.ID, privacy: b.req.Privacy,
+		shared: b.req.Shared, recipients: b.req.Recipients, baseURL: b.base,
+	}
+	if b.top != nil {
+		p.bodyAt = b.top.headEnd
 	}
 	return p
 }
@@ -69,18 +70,21 @@ func left(links []mail.Link, reason string) []mail.Link {
 // A builder makes one plan.
 type builder struct {
 	*Rewriter
-	req     Request
-	content []byte
-	plan    *Plan
-	judge   *judge
-	top     *part
-	pages   []*part // HTML parts that may be edited, in order
-	why     string  // the first reason why another part may not
-	left    budget
+	req    Request
+	plan   *Plan
+	judge  *judge
+	top    *part
+	header mail.Header // of top
+	pages  []*part     // HTML parts that may be edited, in order
+	why    string      // the first reason why another part may not
+	left   budget
 }
 
 // build fills in the plan, or says why nothing is edited.
 func (b *builder) build() (reason string) {
+	s := splitter{window: look(b.req.Content)}
+	defer s.close()
+	b.readHeader(&s)
 	switch {
 	case b.req.Off != "":
 		return b.req.Off
@@ -89,25 +93,24 @@ func (b *builder) build() (reason string) {
 	case !b.req.Opens && !b.req.Clicks:
 		return ReasonOff
 	}
-	if b.plan.bodyAt > maxHeader {
+	s.split(b.top)
+	s.close()
+	switch {
+	case s.err != nil:
+		return ReasonInternal
+	case s.limits:
 		return ReasonMIMELimits
-	}
-	s := splitter{content: b.content}
-	b.top = s.split(0, len(b.content), 0, "text/plain")
-	if s.limits {
-		return ReasonMIMELimits
-	}
-	if b.isStamped() {
+	case b.isStamped():
 		return ReasonRewritten
 	}
-	if !b.collect(b.top) {
-		return ReasonHTMLLimits
+	if reason := b.collect(b.top); reason != "" {
+		return reason
 	}
 	if len(b.pages) == 0 {
 		return cmp.Or(b.why, ReasonNoHTML)
 	}
-	if !b.edit() {
-		return ReasonHTMLLimits
+	if reason := b.edit(); reason != "" {
+		return reason
 	}
 	if len(b.plan.regions) == 0 {
 		return ReasonNothing
@@ -115,58 +118,74 @@ func (b *builder) build() (reason string) {
 	return b.finish()
 }
 
-// collect finds the HTML parts below p. ok is false beyond a bound.
-func (b *builder) collect(p *part) (ok bool) {
+// readHeader reads the top header, which every plan needs. It is kept, so the
+// next header gets other memory.
+func (b *builder) readHeader(s *splitter) {
+	b.top, b.header = s.part(0, 0, "text/plain")
+	b.top.finish(s.size)
+	b.plan.bodyAt = b.top.headEnd
+	s.head = nil
+}
+
+// collect finds the HTML parts below p. It returns why nothing at all may be
+// edited.
+func (b *builder) collect(p *part) (reason string) {
 	for _, child := range p.children {
-		if !b.collect(child) {
-			return false
+		if reason := b.collect(child); reason != "" {
+			return reason
 		}
 	}
-	reason, ok := b.open(p)
+	why, reason := b.open(p)
 	switch {
-	case !ok:
-		return false
 	case p.page != nil:
 		b.pages = append(b.pages, p)
 	case b.why == "":
-		b.why = reason
+		b.why = why
 	}
-	return true
+	return reason
 }
 
-// open takes an HTML part apart, or says why it is not edited; "" for parts
-// that have nothing to edit.
-func (b *builder) open(p *part) (reason string, ok bool) {
+// open takes an HTML part apart, or says why it is not edited, or even why
+// nothing is; "" for parts that have nothing to edit.
+func (b *builder) open(p *part) (why, reason string) {
 	switch {
 	case p.blocked != "":
-		return p.blocked, true
+		return p.blocked, ""
 	case p.media != "text/html", p.body == p.headEnd: // the latter has no body at all
-		return "", true
+		return "", ""
 	case p.attached:
-		return ReasonAttachment, true
+		return ReasonAttachment, ""
 	}
 	codec, known := codecOf(p.encoding)
 	if !known {
-		return ReasonEncodingUnknown, true
+		return ReasonEncodingUnknown, ""
 	}
-	text, lines, ok := codec.decode(b.content[p.body:p.end])
+	enc, err := read(b.req.Content, p.body, p.end)
+	if err != nil {
+		return "", ReasonInternal
+	}
+	if p.codec = codec; codec == codecBase64 {
+		p.form = formOf(enc)
+	}
+	text, ok := codec.decode(enc)
 	if !ok {
-		return ReasonEncodingBroken, true
+		return ReasonEncodingBroken, ""
 	}
-	charset, reason := charsetOf(p.params["charset"], text)
-	if reason != "" {
-		return reason, true
+	charset, why := charsetOf(p.charset, text)
+	if why != "" {
+		return why, ""
 	}
 	masked, ok := mask(text, charset.hz)
 	if !ok {
-		return ReasonCharsetBroken, true
+		return ReasonCharsetBroken, ""
 	}
-	if reason = armour(text); reason != "" {
-		return reason, true
+	if why = armour(text); why != "" {
+		return why, ""
 	}
-	p.codec, p.lines = codec, lines
-	p.page, ok = scanPage(text, masked, charset, &b.left)
-	return "", ok
+	if p.page, ok = scanPage(text, masked, charset, &b.left); !ok {
+		return "", ReasonHTMLLimits
+	}
+	return "", ""
 }
 
 // armour knows PGP within the text (RFC 4880 section 6.2).
@@ -181,15 +200,16 @@ func armour(text []byte) (reason string) {
 }
 
 // edit decides about every page and adds its regions, when anything is to be
-// tracked at all. ok is false beyond a bound.
-func (b *builder) edit() (ok bool) {
-	b.judge = newJudge(b.Rewriter, b.req, b.top.header.All("List-Unsubscribe"))
+// tracked at all. It returns why nothing may be.
+func (b *builder) edit() (reason string) {
+	b.judge = newJudge(b.Rewriter, b.req, b.header.All("List-Unsubscribe"))
 	verdicts := make([][]verdict, len(b.pages))
 	tracked := 0
 	for i, p := range b.pages {
+		var ok bool
 		if verdicts[i], ok = b.judge.page(p.page, len(b.plan.links)+1, &b.left); !ok {
 			b.plan.links = nil
-			return false
+			return ReasonHTMLLimits
 		}
 		for _, v := range verdicts[i] {
 			b.plan.links = append(b.plan.links, v.link)
@@ -203,7 +223,7 @@ func (b *builder) edit() (ok bool) {
 		pixel = b.top.shown()
 	}
 	if tracked == 0 && pixel == nil {
-		return true
+		return ""
 	}
 	for i, p := range b.pages {
 		splices := b.splices(p.page, verdicts[i])
@@ -211,12 +231,15 @@ func (b *builder) edit() (ok bool) {
 			splices = append(splices, b.pixel(p.page))
 		}
 		slices.SortStableFunc(splices, func(x, y splice) int { return x.from - y.from })
-		if len(splices) > 0 {
-			b.encode(p, splices)
-			b.noteClip(p.page, splices)
+		if len(splices) == 0 {
+			continue
 		}
+		if err := b.encode(p, splices); err != nil {
+			return ReasonInternal
+		}
+		b.noteClip(p.page, splices)
 	}
-	return true
+	return ""
 }
 
 // clip is the decoded size at which Gmail cuts an HTML part.
@@ -234,7 +257,7 @@ func (b *builder) noteClip(p *page, splices []splice) {
 }
 
 // shown returns the HTML part that a reader sees: of alternatives the last, of
-// other parts the first, such as the root of multipart/related.
+// related parts the one that start names (RFC 2387 section 3.2), else the first.
 func (p *part) shown() *part {
 	if p.page != nil {
 		if _, ok := p.page.pixelAt(false); ok {
@@ -244,7 +267,12 @@ func (p *part) shown() *part {
 	}
 	var found *part
 	for _, child := range p.children {
-		if c := child.shown(); c != nil && (found == nil || p.media == "multipart/alternative") {
+		c := child.shown()
+		switch {
+		case c == nil:
+		case p.media == "multipart/related" && p.start != "" && child.id == p.start:
+			return c
+		case found == nil || p.media == "multipart/alternative":
 			found = c
 		}
 	}
@@ -276,7 +304,7 @@ func (b *builder) click(v verdict) splice {
 	if v.quote == 0 {
 		before, after = `"`+before, after+`"`
 	}
-	return splice{v.value.from, v.value.to, []byte(before), slotLink + v.link.Index - 1, []byte(after)}
+	return splice{v.value.from, v.value.to, before, slotLink + v.link.Index - 1, after}
 }
 
 // pixel returns the open pixel of a page. Mail readers do not load what is not
@@ -287,13 +315,13 @@ func (b *builder) pixel(p *page) splice {
 	if at == len(p.text) && bytes.HasSuffix(p.text, []byte("\r\n")) {
 		after += "\r\n"
 	}
-	return splice{at, at, []byte(`<img src="` + b.base + mail.PathOpen), slotOpen, []byte(after)}
+	return splice{at, at, `<img src="` + b.base + mail.PathOpen, slotOpen, after}
 }
 
 // isStamped reports whether the message was rewritten by us before.
 func (b *builder) isStamped() bool {
-	id := b.top.header.Get("Message-ID")
-	for _, f := range b.top.header.All("X-Backstamp") {
+	id := b.header.Get("Message-ID")
+	for _, f := range b.header.All("X-Backstamp") {
 		version, token, _ := strings.Cut(f.Value(), " ")
 		if version != stampVersion {
 			continue
@@ -311,9 +339,10 @@ const stampVersion = "1"
 
 // finish makes the stamp, drops stale ones and puts the regions in order.
 func (b *builder) finish() (reason string) {
+	b.plan.key = b.linker.Key()
 	token, err := b.linker.AppendToken(nil, mail.Token{
 		Key: b.plan.key, Privacy: b.req.Privacy, Message: b.req.ID, Purpose: mail.PurposeStamp,
-		Destination: cmp.Or(b.top.header.Get("Message-ID"), b.req.MessageID),
+		Destination: cmp.Or(b.header.Get("Message-ID"), b.req.MessageID),
 	})
 	if err != nil {
 		return ReasonInternal
@@ -321,7 +350,7 @@ func (b *builder) finish() (reason string) {
 	b.plan.stamp = stampVersion + " " + string(token)
 	var stale []splice
 	at := 0
-	for _, f := range b.top.header {
+	for _, f := range b.header {
 		if f.Is("X-Backstamp") {
 			stale = append(stale, splice{from: at, to: at + len(f.Raw)})
 		}

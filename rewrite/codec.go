@@ -66,9 +66,9 @@ func (e *encoder) region(r region) {
 	for _, s := range r.splices {
 		e.num(s.from)
 		e.num(s.to)
-		e.text(string(s.before))
+		e.text(s.before)
 		e.num(s.slot)
-		e.text(string(s.after))
+		e.text(s.after)
 	}
 }
 
@@ -76,7 +76,7 @@ var errPlan = errors.New("rewrite: malformed plan")
 
 // Decode reads what Encode made. The plan keeps no reference to data.
 func Decode(data []byte) (*Plan, error) {
-	d := decoder{b: data}
+	d := decoder{data: data, copied: string(data)}
 	version := d.byte()
 	if version < 1 || version > planVersion {
 		return nil, errPlan
@@ -100,7 +100,7 @@ func Decode(data []byte) (*Plan, error) {
 	for range d.count(6) {
 		p.regions = append(p.regions, d.region())
 	}
-	if d.failed || len(d.b) > 0 || !p.valid() {
+	if d.failed || d.at < len(d.data) || !p.valid() {
 		return nil, errPlan
 	}
 	return p, nil
@@ -148,18 +148,28 @@ func (r region) valid(links int) bool {
 
 // A decoder reads what an encoder wrote. After a failure it returns zeros.
 type decoder struct {
-	b      []byte
+	data   []byte
+	copied string // of data: what texts are cut from, without a copy of each
+	at     int
 	failed bool
 }
 
-func (d *decoder) bytes(n int) []byte {
-	if d.failed || n > len(d.b) {
+// skip returns where the next n bytes begin.
+func (d *decoder) skip(n int) (at int, ok bool) {
+	if d.failed || n > len(d.data)-d.at {
 		d.failed = true
+		return 0, false
+	}
+	d.at += n
+	return d.at - n, true
+}
+
+func (d *decoder) bytes(n int) []byte {
+	at, ok := d.skip(n)
+	if !ok {
 		return nil
 	}
-	out := d.b[:n]
-	d.b = d.b[n:]
-	return out
+	return d.data[at:d.at]
 }
 
 func (d *decoder) byte() byte {
@@ -171,21 +181,27 @@ func (d *decoder) byte() byte {
 
 // num reads a number that fits an int32, which no offset exceeds.
 func (d *decoder) num() int {
-	v, n := binary.Uvarint(d.b)
+	v, n := binary.Uvarint(d.data[d.at:])
 	if n <= 0 || v > 1<<31-1 {
 		d.failed = true
 		return 0
 	}
-	d.bytes(n)
+	d.skip(n)
 	return int(v)
 }
 
-func (d *decoder) text() string { return string(d.bytes(d.num())) }
+func (d *decoder) text() string {
+	at, _ := d.skip(d.num())
+	if d.failed {
+		return ""
+	}
+	return d.copied[at:d.at]
+}
 
 // count reads how many things of at least size bytes follow.
 func (d *decoder) count(size int) int {
 	n := d.num()
-	if n > len(d.b)/size {
+	if n > (len(d.data)-d.at)/size {
 		d.failed = true
 		return 0
 	}
@@ -194,11 +210,13 @@ func (d *decoder) count(size int) int {
 
 func (d *decoder) region() region {
 	r := region{codec: codec(d.byte()), from: d.num(), to: d.num(), size: d.num(), width: d.num()}
-	for range d.count(5) {
+	n := d.count(5)
+	r.splices = make([]splice, 0, n)
+	for range n {
 		s := splice{from: d.num(), to: d.num()}
-		s.before = []byte(d.text())
+		s.before = d.text()
 		s.slot = d.num()
-		s.after = []byte(d.text())
+		s.after = d.text()
 		r.splices = append(r.splices, s)
 	}
 	return r

@@ -1,10 +1,6 @@
 package rewrite
 
-import (
-	"bytes"
-	"encoding/base64"
-	"sort"
-)
+import "bytes"
 
 // A codec is a Content-Transfer-Encoding (RFC 2045 section 6).
 type codec byte
@@ -28,59 +24,61 @@ func codecOf(name string) (c codec, ok bool) {
 	return 0, false
 }
 
-// decode undoes the encoding of enc; ok is false where decoders would differ.
-// For codecPlain text is enc itself, for codecQuoted lines says where the
-// lines lie.
-func (c codec) decode(enc []byte) (text []byte, lines []mark, ok bool) {
+// decode undoes the encoding of enc, in whose memory the text comes to lie; ok
+// is false where decoders would differ.
+func (c codec) decode(enc []byte) (text []byte, ok bool) {
 	switch c {
 	case codecQuoted:
-		if strayEquals(enc) {
-			return nil, nil, false
-		}
-		text, lines = decodeQuoted(enc)
-		return text, lines, true
+		return decodeQuoted(enc[:0], enc)
 	case codecBase64:
-		text, ok = decodeBase64(enc)
-		return text, nil, ok
+		return decodeBase64(enc[:0], enc)
 	}
-	return enc, nil, true
+	return enc, true
 }
 
-// decodeBase64 accepts line ends and blanks between characters and nothing
-// else that is not of the alphabet.
-func decodeBase64(enc []byte) ([]byte, bool) {
-	packed := make([]byte, 0, len(enc))
-	for line := range bytes.FieldsSeq(enc) {
-		packed = append(packed, line...)
-	}
-	n, err := base64.StdEncoding.Decode(packed, packed)
-	return packed[:n], err == nil
-}
-
-// A mark pairs a decoded offset with the encoded one where its line begins.
-type mark struct{ text, enc int }
-
-// decodeQuoted decodes quoted-printable (RFC 2045 section 6.7) and returns
-// where its lines lie. Blanks at the end of a line are no part of the text. An
-// equals sign that escapes nothing stands for itself; decode refuses such text.
-func decodeQuoted(enc []byte) (text []byte, lines []mark) {
-	text = make([]byte, 0, len(enc))
-	lines = make([]mark, 0, bytes.Count(enc, []byte("\n"))+1)
-	for at := 0; at < len(enc); {
-		lines = append(lines, mark{len(text), at})
-		line, ending := cutLine(enc[at:])
-		at += len(line) + len(ending)
-		line = bytes.TrimRight(line, " \t")
-		soft := bytes.HasSuffix(line, []byte("="))
-		if soft {
-			line = line[:len(line)-1]
+// decodeQuoted appends to dst, which may be enc[:0], what enc encodes in
+// quoted-printable (RFC 2045 section 6.7). Blanks at the end of a line are no
+// part of the text. ok is false where an equals sign escapes nothing and breaks
+// no line: such text was not encoded by the rules.
+func decodeQuoted(dst, enc []byte) (text []byte, ok bool) {
+	for len(enc) > 0 {
+		line, ending := cutLine(enc)
+		enc = enc[len(line)+len(ending):]
+		line, soft := cutSoft(line)
+		if dst, ok = unquote(dst, line); !ok {
+			return dst, false
 		}
-		text = appendUnquoted(text, line)
 		if !soft {
-			text = append(text, ending...)
+			dst = append(dst, ending...)
 		}
 	}
-	return text, lines
+	return dst, true
+}
+
+// cutSoft takes off a line what is no text: blanks at its end, and the equals
+// sign of a soft break.
+func cutSoft(line []byte) (text []byte, soft bool) {
+	if n := len(line); n == 0 || line[n-1] > '=' { // nearly all
+		return line, false
+	}
+	return bytes.CutSuffix(bytes.TrimRight(line, " \t"), []byte("="))
+}
+
+// unquote appends the text of a line to dst.
+func unquote(dst, line []byte) (text []byte, ok bool) {
+	for {
+		i := bytes.IndexByte(line, '=')
+		if i < 0 {
+			return append(dst, line...), true
+		}
+		dst = append(dst, line[:i]...)
+		for line = line[i:]; len(line) > 0 && line[0] == '='; line = line[3:] {
+			if unitLen(line) != 3 {
+				return dst, false
+			}
+			dst = append(dst, unhex(line[1])<<4|unhex(line[2]))
+		}
+	}
 }
 
 // cutLine cuts the first line of b from its line end.
@@ -93,41 +91,6 @@ func cutLine(b []byte) (line, ending []byte) {
 		return b[:i-1], b[i-1 : i+1]
 	}
 	return b[:i], b[i : i+1]
-}
-
-func appendUnquoted(text, line []byte) []byte {
-	for {
-		i := bytes.IndexByte(line, '=')
-		if i < 0 {
-			return append(text, line...)
-		}
-		text = append(text, line[:i]...)
-		line = line[i:]
-		if unitLen(line) == 3 {
-			text = append(text, unhex(line[1])<<4|unhex(line[2]))
-			line = line[3:]
-		} else {
-			text = append(text, '=')
-			line = line[1:]
-		}
-	}
-}
-
-// strayEquals reports whether an equals sign escapes nothing and breaks no
-// line: such text was not encoded by the rules, and is left as it is.
-func strayEquals(enc []byte) bool {
-	for len(enc) > 0 {
-		line, ending := cutLine(enc)
-		enc = enc[len(line)+len(ending):]
-		line = bytes.TrimSuffix(bytes.TrimRight(line, " \t"), []byte("="))
-		for i := bytes.IndexByte(line, '='); i >= 0; i = bytes.IndexByte(line, '=') {
-			if line = line[i:]; unitLen(line) != 3 {
-				return true
-			}
-			line = line[3:]
-		}
-	}
-	return false
 }
 
 // unhex returns the value of a hexadecimal digit, or 255.
@@ -147,8 +110,8 @@ func unhex(c byte) byte {
 // ranges of enc that encode them: from the first byte of the first character
 // to the last of the last one, without the soft breaks and dropped blanks
 // around it. An empty range lies right behind the character before it.
-func encodedRanges(enc []byte, lines []mark, splices []splice) []span {
-	l := locator{enc: enc, lines: lines, line: -1}
+func encodedRanges(enc []byte, splices []splice) []span {
+	l := locator{enc: enc}
 	out := make([]span, len(splices))
 	for i, s := range splices {
 		switch {
@@ -166,35 +129,44 @@ func encodedRanges(enc []byte, lines []mark, splices []splice) []span {
 	return out
 }
 
-// A locator finds decoded offsets, which must not fall, in quoted-printable.
+// A locator finds decoded offsets, which must not fall, in quoted-printable
+// that decodeQuoted has accepted.
 type locator struct {
-	enc   []byte
-	lines []mark
-	line  int // index of the current line
-	full  int // encoded offset of its line end
-	last  int // encoded offset of what before that is no text: a soft break, dropped blanks
-	enc0  int // encoded offset of the current character
-	text0 int // and its decoded one
+	enc      []byte
+	at, text int // encoded offset of the current character, and its decoded one
+	last     int // encoded offset of what ends the line and is no text
+	full     int // encoded offset of the line end
+	next     int // encoded offset of the next line
+	nextText int // and its decoded one
 }
 
 // find returns the range of enc that encodes the decoded byte at offset.
 func (l *locator) find(offset int) span {
-	n := sort.Search(len(l.lines), func(i int) bool { return l.lines[i].text > offset }) - 1
-	if n != l.line {
-		l.line, l.text0, l.enc0 = n, l.lines[n].text, l.lines[n].enc
-		line, _ := cutLine(l.enc[l.enc0:])
-		l.full = l.enc0 + len(line)
-		l.last = l.enc0 + len(bytes.TrimSuffix(bytes.TrimRight(line, " \t"), []byte("=")))
+	for l.nextText <= offset && l.next < len(l.enc) {
+		l.line()
 	}
-	for l.text0 < offset && l.enc0 < l.last {
-		l.enc0 += unitLen(l.enc[l.enc0:l.last])
-		l.text0++
+	for l.text < offset && l.at < l.last {
+		l.at += unitLen(l.enc[l.at:l.last])
+		l.text++
 	}
-	if l.enc0 >= l.last { // in the line end
-		at := l.full + offset - l.text0
+	if l.at >= l.last { // in the line end
+		at := l.full + offset - l.text
 		return span{at, at + 1}
 	}
-	return span{l.enc0, l.enc0 + unitLen(l.enc[l.enc0:l.last])}
+	return span{l.at, l.at + unitLen(l.enc[l.at:l.last])}
+}
+
+// line moves to the next line.
+func (l *locator) line() {
+	line, ending := cutLine(l.enc[l.next:])
+	kept, soft := cutSoft(line)
+	l.at, l.text = l.next, l.nextText
+	l.last, l.full = l.at+len(kept), l.at+len(line)
+	l.next = l.full + len(ending)
+	l.nextText += len(kept) - 2*bytes.Count(kept, []byte("="))
+	if !soft {
+		l.nextText += len(ending)
+	}
 }
 
 // unitLen returns how many bytes encode the first character of b.

@@ -93,14 +93,14 @@ func invertEncoded(t *testing.T, r region, raw, enc []byte) {
 	text, was := enc, raw
 	if r.codec == codecBase64 {
 		var ok, ok2 bool
-		if text, ok = decodeBase64(enc); !ok {
+		if text, ok = decodeBase64(nil, enc); !ok {
 			t.Fatal("base64 does not decode")
 		}
-		if was, ok2 = decodeBase64(raw); !ok2 {
+		if was, ok2 = decodeBase64(nil, raw); !ok2 {
 			t.Fatal("edited base64 that does not decode")
 		}
 	} else {
-		text, _ = decodeQuoted(enc)
+		text, _ = decodeQuoted(nil, enc)
 	}
 	at, done := 0, 0
 	for _, s := range r.splices {

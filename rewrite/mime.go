@@ -2,7 +2,6 @@ package rewrite
 
 import (
 	"bytes"
-	"mime"
 	"regexp"
 	"strings"
 
@@ -19,70 +18,159 @@ const (
 
 // A part is one entity of RFC 2045 in place: offsets into the message.
 type part struct {
-	header   mail.Header
+	from     int
 	headEnd  int // after the last header field
 	body     int // after the empty line
 	end      int
 	media    string // lower case, "text/plain" where nothing else is said
-	params   map[string]string
+	boundary string // of a multipart
+	start    string // of multipart/related: the id of the child that is shown
+	charset  string
+	id       string // Content-ID without its <>
 	encoding string // lower case, "" where nothing is said
+	field    span   // where Content-Transfer-Encoding stands, or would
 	attached bool
 	blocked  string // why nothing in it is edited
 	children []*part
-	page     *page // of an HTML part that can be edited
-	codec    codec // of its transfer encoding
-	lines    []mark
+	page     *page      // of an HTML part that can be edited
+	codec    codec      // of its transfer encoding
+	form     base64Form // of codecBase64
 }
 
-// A splitter takes a message apart without copying it.
+// finish ends p where the line end lies that belongs to the next delimiter: it
+// may be the one of its empty line, or of its last field.
+func (p *part) finish(end int) {
+	p.end = max(p.from, end)
+	p.body, p.headEnd = min(p.body, p.end), min(p.headEnd, p.end)
+}
+
+// A splitter takes a message apart in one pass. What is not a header is only
+// searched for the delimiters of the multiparts around it.
 type splitter struct {
-	content []byte
-	parts   int
-	limits  bool // a bound was passed
+	window
+	open   []level // outermost first: an outer delimiter ends all within
+	head   []byte  // the header being read
+	parts  int
+	limits bool // a bound was passed
 }
 
-// split reads the entity at content[from:to].
-func (s *splitter) split(from, to, depth int, media string) *part {
+// A level is a multipart that is being read.
+type level struct {
+	part  *part
+	mark  []byte // what its delimiter lines begin with
+	media string // of children that do not say
+	child *part  // the one being read, nil before the first
+}
+
+// split reads the parts within top.
+func (s *splitter) split(top *part) {
+	s.enter(top)
+	at := top.body
+	for !s.limits {
+		d, found := s.next(at)
+		if !found {
+			break
+		}
+		s.leave(d.level+1, d.before)
+		l := &s.open[d.level]
+		if l.child != nil {
+			l.child.finish(d.before)
+		}
+		at = d.after
+		if d.last {
+			s.open = s.open[:d.level]
+			continue
+		}
+		l.child, _ = s.part(d.after, d.level+1, l.media)
+		l.part.children = append(l.part.children, l.child)
+		at = l.child.body
+		s.enter(l.child)
+	}
+	s.leave(0, s.size)
+	top.finish(s.size)
+}
+
+// part reads the header of the part at an offset. The header is good until the
+// next call.
+func (s *splitter) part(at, depth int, media string) (*part, mail.Header) {
 	s.parts++
-	p := &part{end: to, media: media}
-	var end, body int
-	p.header, end, body = mail.ParseHeader(s.content[from:to])
-	p.headEnd, p.body = from+end, from+body
+	p := &part{from: at, media: media}
+	text := s.header(at)
+	h, end, body := mail.ParseHeader(text)
+	p.headEnd, p.body = at+end, at+body
 	if depth > maxDepth || s.parts > maxParts || end > maxHeader {
 		s.limits = true
-		return p
 	}
-	if !p.describe(body == end && from+end < to) {
+	noEmptyLine := body == end && end < len(text)
+	if noEmptyLine || !p.describe(h) {
 		p.blocked = ReasonHeaderBroken
-		return p
+		return p, h
 	}
 	p.blocked = containerReason(p)
-	if p.blocked == "" && strings.HasPrefix(p.media, "multipart/") {
-		s.splitMultipart(p, depth)
+	return p, h
+}
+
+// header reads whole lines up to an empty one, which it includes, to a
+// delimiter, or to where the header is too long.
+func (s *splitter) header(at int) []byte {
+	s.head = s.head[:0]
+	for line := 0; len(s.head) <= maxHeader; {
+		if line == len(s.head) {
+			if _, found := s.match(at); found {
+				break
+			}
+		}
+		text := s.view(at, 1)
+		if len(text) == 0 {
+			break
+		}
+		if i := bytes.IndexByte(text, '\n'); i >= 0 {
+			text = text[:i+1]
+		}
+		s.head = append(s.head, text...)
+		at += len(text)
+		if text[len(text)-1] == '\n' {
+			if len(bytes.TrimRight(s.head[line:], "\r\n")) == 0 {
+				break
+			}
+			line = len(s.head)
+		}
 	}
-	return p
+	return s.head
 }
 
 // describe fills in what the header says; ok is false where software would
-// read it in different ways: noEmptyLine, or a field twice that may stand once.
-func (p *part) describe(noEmptyLine bool) (ok bool) {
-	if noEmptyLine {
-		return false
-	}
+// read it in different ways: a field twice that may stand once.
+func (p *part) describe(h mail.Header) (ok bool) {
 	for _, name := range []string{"Content-Type", "Content-Transfer-Encoding", "Content-Disposition"} {
-		if len(p.header.All(name)) > 1 {
+		if len(h.All(name)) > 1 {
 			return false
 		}
 	}
-	if v := p.header.Get("Content-Type"); v != "" {
-		p.media, p.params = contentType(v)
+	p.field = span{p.headEnd, p.headEnd}
+	at := p.from
+	for _, f := range h {
+		if f.Is("Content-Transfer-Encoding") {
+			p.field = span{at, at + len(f.Raw)}
+		}
+		at += len(f.Raw)
 	}
-	p.encoding = strings.ToLower(strings.Trim(stripComments(p.header.Get("Content-Transfer-Encoding")), " \t;"))
-	disposition, _ := contentType(p.header.Get("Content-Disposition"))
+	if v := h.Get("Content-Type"); v != "" {
+		var params map[string]string
+		p.media, params = contentType(v)
+		p.boundary = strings.TrimRight(params["boundary"], " \t")
+		p.charset, p.start = params["charset"], contentID(params["start"])
+	}
+	p.id = contentID(h.Get("Content-ID"))
+	p.encoding = strings.ToLower(strings.Trim(stripComments(h.Get("Content-Transfer-Encoding")), " \t;"))
+	disposition, _ := contentType(h.Get("Content-Disposition"))
 	p.attached = disposition != "" && disposition != "inline" ||
-		isNamed(p.header.Get("Content-Disposition")) || isNamed(p.header.Get("Content-Type"))
+		isNamed(h.Get("Content-Disposition")) || isNamed(h.Get("Content-Type"))
 	return true
 }
+
+// contentID takes the angle brackets off (RFC 2392).
+func contentID(s string) string { return strings.Trim(s, " \t<>") }
 
 // fileName finds a parameter that names a file, in pieces or encoded (RFC 2231)
 // as it may be: package mime drops one in a charset that it does not know.
@@ -107,159 +195,109 @@ func containerReason(p *part) string {
 	return ""
 }
 
-// splitMultipart finds the delimiter lines of p (RFC 2046 section 5.1.1). The
-// line end before a delimiter belongs to it. A missing last one is forgiven.
-func (s *splitter) splitMultipart(p *part, depth int) {
-	boundary := strings.TrimRight(p.params["boundary"], " \t")
-	if boundary == "" {
+// enter opens p if it is a multipart that may be looked into.
+func (s *splitter) enter(p *part) {
+	switch {
+	case p.blocked != "" || !strings.HasPrefix(p.media, "multipart/"):
+	case p.boundary == "", strings.Contains(p.boundary, "\n"): // which no line is
 		p.blocked = ReasonMIMEBroken
-		return
-	}
-	if len(boundary) > maxBoundary {
+	case len(p.boundary) > maxBoundary:
 		s.limits = true
-		return
-	}
-	media := "text/plain"
-	if p.media == "multipart/digest" {
-		media = "message/rfc822"
-	}
-	start, closed := -1, false
-	for d := range delimiters(s.content[p.body:p.end], "--"+boundary) {
-		if start >= 0 {
-			p.children = append(p.children, s.split(start, max(start, p.body+d.before), depth+1, media))
+	default:
+		media := "text/plain"
+		if p.media == "multipart/digest" {
+			media = "message/rfc822"
 		}
-		start = p.body + d.after
-		if closed = d.last; closed || s.limits {
-			break
-		}
-	}
-	if start >= 0 && !closed && !s.limits {
-		p.children = append(p.children, s.split(start, p.end, depth+1, media))
-	}
-	if start < 0 {
-		p.blocked = ReasonMIMEBroken
+		s.open = append(s.open, level{part: p, mark: []byte("--" + p.boundary), media: media})
 	}
 }
 
-// A delimiter is one boundary line: the part before it ends at before, the
-// next begins at after.
+// leave ends the levels from n on, whose last delimiter is missing. That is
+// forgiven, but not that all are.
+func (s *splitter) leave(n, end int) {
+	for _, l := range s.open[n:] {
+		if l.child == nil {
+			l.part.blocked = ReasonMIMEBroken
+		} else {
+			l.child.finish(end)
+		}
+	}
+	s.open = s.open[:n]
+}
+
+// A delimiter is one boundary line (RFC 2046 section 5.1.1): the part before it
+// ends at before, the next begins at after.
 type delimiter struct {
+	level         int
 	before, after int
 	last          bool
 }
 
-// delimiters yields the boundary lines of body in order.
-func delimiters(body []byte, mark string) func(yield func(delimiter) bool) {
-	return func(yield func(delimiter) bool) {
-		for at := 0; at < len(body); {
-			i := bytes.Index(body[at:], []byte(mark))
-			if i < 0 {
-				return
-			}
-			i += at
-			at = i + len(mark)
-			if i > 0 && body[i-1] != '\n' {
-				continue
-			}
-			d := delimiter{before: max(0, i-1), after: len(body)}
-			if d.before > 0 && body[d.before-1] == '\r' {
+// next finds the first delimiter from an offset on where a line begins.
+func (s *splitter) next(at int) (d delimiter, found bool) {
+	if len(s.open) == 0 {
+		return d, false
+	}
+	d, found = s.match(at)
+	for !found {
+		text := s.view(at, 3)
+		switch i := bytes.Index(text, []byte("\n--")); {
+		case i >= 0:
+			at += i + 1
+			d, found = s.match(at)
+		case at+len(text) >= s.size:
+			return d, false
+		default:
+			at += len(text) - 2
+		}
+	}
+	return d, true
+}
+
+// match reports whether the line at an offset is a delimiter. The line end
+// before it belongs to it.
+func (s *splitter) match(at int) (d delimiter, found bool) {
+	if !bytes.HasPrefix(s.view(at, 2), []byte("--")) {
+		return d, false
+	}
+	for i, l := range s.open {
+		if !bytes.HasPrefix(s.view(at, maxBoundary+2), l.mark) {
+			continue
+		}
+		if d.after, d.last, found = s.delimiterEnd(at + len(l.mark)); found {
+			d.level, d.before = i, max(0, at-1)
+			if d.before > 0 && bytes.HasPrefix(s.view(d.before-1, 1), []byte("\r")) {
 				d.before--
 			}
-			line := body[at:]
-			if n := bytes.IndexByte(line, '\n'); n >= 0 {
-				line, d.after = line[:n], at+n+1
-			}
-			rest := bytes.Trim(line, " \t\r") // a boundary that ends in blanks may have lost them
-			if d.last = string(rest) == "--"; !d.last && len(rest) > 0 {
-				continue // a longer boundary that begins alike
-			}
-			at = d.after
-			if !yield(d) {
-				return
-			}
+			return d, true
 		}
 	}
+	return d, false
 }
 
-// contentType reads a field of the form value; name=value (RFC 2045 section
-// 5.1), as broken as mail has it. Both kinds of names come in lower case.
-func contentType(field string) (media string, params map[string]string) {
-	field = stripComments(field)
-	media, params, err := mime.ParseMediaType(field)
-	if err == nil {
-		return media, params
+// delimiterEnd reads what follows a boundary: blanks, and two hyphens for the
+// last. Anything else makes it the beginning of a longer one.
+func (s *splitter) delimiterEnd(at int) (after int, last, ok bool) {
+	at = s.skipBlanks(at) // a boundary that ends in blanks may have lost them
+	if last = bytes.HasPrefix(s.view(at, 2), []byte("--")); last {
+		at = s.skipBlanks(at + 2)
 	}
-	media, rest, _ := strings.Cut(field, ";")
-	return strings.ToLower(strings.TrimSpace(media)), looseParams(rest)
+	switch text := s.view(at, 1); {
+	case len(text) == 0:
+		return at, last, true
+	case text[0] == '\n':
+		return at + 1, last, true
+	}
+	return 0, false, false
 }
 
-// looseParams reads parameters whose values lack their quotes, whose names
-// come twice (the first counts), or that have other things between them.
-func looseParams(s string) map[string]string {
-	params := map[string]string{}
-	for s != "" {
-		name, rest, found := strings.Cut(s, "=")
-		if !found {
-			break
-		}
-		if i := strings.LastIndexByte(name, ';'); i >= 0 {
-			name = name[i+1:]
-		}
-		name = strings.ToLower(strings.TrimSpace(name))
-		var value string
-		value, s = looseValue(strings.TrimLeft(rest, " \t"))
-		if _, twice := params[name]; !twice {
-			params[name] = value
+func (s *splitter) skipBlanks(at int) int {
+	for {
+		text := s.view(at, 1)
+		blanks := len(text) - len(bytes.TrimLeft(text, " \t\r"))
+		at += blanks
+		if blanks < len(text) || len(text) == 0 {
+			return at
 		}
 	}
-	return params
-}
-
-// looseValue cuts a quoted string, or what stands up to the next semicolon.
-func looseValue(s string) (value, rest string) {
-	if !strings.HasPrefix(s, `"`) {
-		value, rest, _ = strings.Cut(s, ";")
-		return strings.TrimSpace(value), rest
-	}
-	var b strings.Builder
-	for i := 1; i < len(s); i++ {
-		switch {
-		case s[i] == '"':
-			return b.String(), s[i+1:]
-		case s[i] == '\\' && i+1 < len(s):
-			i++
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String(), ""
-}
-
-// stripComments removes comments (RFC 5322 section 3.2.2) outside quotes.
-func stripComments(s string) string {
-	if !strings.ContainsRune(s, '(') {
-		return s
-	}
-	var b strings.Builder
-	depth, quoted := 0, false
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
-		case c == '\\' && i+1 < len(s) && (quoted || depth > 0):
-			if depth == 0 {
-				b.WriteString(s[i : i+2])
-			}
-			i++
-			continue
-		case c == '"' && depth == 0:
-			quoted = !quoted
-		case c == '(' && !quoted:
-			depth++
-		case c == ')' && depth > 0:
-			depth--
-			continue
-		}
-		if depth == 0 {
-			b.WriteByte(s[i])
-		}
-	}
-	return b.String()
 }

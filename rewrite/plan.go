@@ -69,7 +69,7 @@ func (p *Plan) BaseURL() string { return p.baseURL }
 
 // PerRecipient reports whether the copies of different recipients differ.
 func (p *Plan) PerRecipient() bool {
-	if !p.Edited() || p.shared || p.recipients < 2 {
+	if !p.Edited() || p.shared || p.privacy == mail.Anonymous || p.recipients < 2 {
 		return false
 	}
 	return slices.ContainsFunc(p.regions, region.hasSlot)
@@ -81,15 +81,6 @@ func (p *Plan) check(c mail.Content) error {
 		return fmt.Errorf("%w: it has %d bytes, want %d", errContent, c.Size(), p.size)
 	}
 	return nil
-}
-
-// read returns the octets of c in a range.
-func read(c mail.Content, from, to int) ([]byte, error) {
-	b := make([]byte, to-from)
-	if n, err := c.ReadAt(b, int64(from)); n < len(b) {
-		return nil, fmt.Errorf("read message: %w", cmp.Or(err, io.ErrUnexpectedEOF))
-	}
-	return b, nil
 }
 
 // Header returns the fields of the top header as every copy has them after the
@@ -134,29 +125,23 @@ func (p *Plan) WriteBody(w io.Writer, c mail.Content, l Linker, recipient int) e
 	if err := p.check(c); err != nil {
 		return err
 	}
-	content, err := read(c, 0, p.size)
-	if err != nil {
-		return err
-	}
 	index, err := p.index(recipient)
 	if err != nil {
 		return err
 	}
+	out := newWriter(w, c)
+	defer out.close()
 	at := p.bodyAt
 	for _, r := range p.regions {
 		if r.from < p.bodyAt {
 			continue
 		}
-		if _, err := w.Write(content[at:r.from]); err != nil {
-			return err
-		}
-		if err := r.write(w, content, tokens{p, l, index}); err != nil {
-			return err
-		}
+		out.copy(at, r.from)
+		out.region(r, tokens{p, l, index})
 		at = r.to
 	}
-	_, err = w.Write(content[at:])
-	return err
+	out.copy(at, p.size)
+	return out.err
 }
 
 // add adds a region.
@@ -184,11 +169,11 @@ func (p *Plan) sort() {
 	}
 }
 
-// index returns what tokens say for a recipient: nothing where all share one
-// copy, unless there is only one of them.
+// index returns what tokens say for a recipient: nothing where nobody may be
+// told apart, or where all share one copy, unless there is only one of them.
 func (p *Plan) index(recipient int) (uint16, error) {
 	switch {
-	case p.shared && p.recipients != 1, !p.Edited():
+	case p.shared && p.recipients != 1, p.privacy == mail.Anonymous, !p.Edited():
 		return 0, nil
 	case p.shared:
 		return 1, nil

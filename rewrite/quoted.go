@@ -13,8 +13,9 @@ const quotedMax = 76
 // A quoter writes quoted-printable. Tokens are never broken, so that they have
 // their slot at one place in all copies.
 type quoter struct {
-	out []byte
-	col int // of the line being written
+	out     []byte
+	col     int    // of the line being written
+	literal []byte // being written
 }
 
 // soft breaks the line.
@@ -40,46 +41,43 @@ func (q *quoter) escaped(c byte) {
 	q.unit('=', hex[c>>4], hex[c&15])
 }
 
-// splice appends what s puts in, with token in its slot. The first character
-// of a token comes of its version and is a letter.
-func (q *quoter) splice(s splice, token []byte) {
-	q.text(s.before)
-	if s.slot != slotNone {
-		q.unit(token...)
-	}
-	q.text(s.after)
-}
-
 // placeholder stands for a token while a plan is made.
 var placeholder = bytes.Repeat([]byte("T"), mail.TokenLen)
 
 // quoteSplices turns splices of the decoded text into splices of enc, with
 // soft breaks in and behind what they insert: every other byte of enc stays.
-func quoteSplices(enc []byte, lines []mark, splices []splice) []splice {
-	out := make([]splice, 0, len(splices))
-	ranges := encodedRanges(enc, lines, splices)
-	col, done := 0, 0
+func quoteSplices(enc []byte, splices []splice) []splice {
+	out := make([]splice, len(splices))
+	cuts := make([][4]int, len(splices)) // where in q.out before and after lie
+	ranges := encodedRanges(enc, splices)
+	q := quoter{out: make([]byte, 0, 300*len(splices))}
+	done := 0
 	for i, s := range splices {
 		from, to := ranges[i].from, ranges[i].to
-		col = column(col, enc[done:from])
-		q := quoter{col: col}
-		if n := takeAlong(enc[done:from], col); n > 0 {
+		q.col = column(q.col, enc[done:from])
+		cuts[i][0] = len(q.out)
+		if n := takeAlong(enc[done:from], q.col); n > 0 {
 			q.col -= n
 			q.again(enc[from-n : from])
 			from -= n
 		}
-		q.text(s.before)
-		cut := len(q.out)
+		q.insert(s.before)
+		cuts[i][1] = len(q.out)
 		if s.slot != slotNone {
 			q.unit(placeholder...)
-			cut = len(q.out) - len(placeholder)
+			cuts[i][1] = len(q.out) - len(placeholder)
 		}
-		after := len(q.out)
-		q.text(s.after)
+		cuts[i][2] = len(q.out)
+		q.insert(s.after)
 		rest, limit := restOfLine(enc, ranges, i)
 		to += q.carryOn(enc[to:], rest, limit)
-		out = append(out, splice{from: from, to: to, before: q.out[:cut:cut], slot: s.slot, after: q.out[after:]})
-		col, done = q.col, to
+		cuts[i][3] = len(q.out)
+		out[i] = splice{from: from, to: to, slot: s.slot}
+		done = to
+	}
+	text := string(q.out) // one string for all
+	for i, c := range cuts {
+		out[i].before, out[i].after = text[c[0]:c[1]], text[c[2]:c[3]]
 	}
 	return out
 }
@@ -155,38 +153,31 @@ func restOfLine(enc []byte, ranges []span, i int) (rest, limit int) {
 	return rest, limit
 }
 
-// quoteRegion encodes a plain range with its splices as quoted-printable.
-func quoteRegion(raw []byte, splices []splice, t tokens) ([]byte, error) {
-	q := &quoter{out: make([]byte, 0, len(raw)+len(raw)/8+300*len(splices))}
-	var token []byte
-	at := 0
-	for _, s := range splices {
-		if s.from < at || s.to < s.from || s.to > len(raw) {
-			return nil, errContent
-		}
-		q.text(raw[at:s.from])
-		if s.slot != slotNone {
-			var err error
-			if token, err = t.appendTo(token[:0], s.slot); err != nil {
-				return nil, err
-			}
-		}
-		q.splice(s, token)
-		at = s.to
-	}
-	q.text(raw[at:])
-	return q.out, nil
+// insert appends what a splice puts in.
+func (q *quoter) insert(s string) {
+	q.literal = append(q.literal[:0], s...)
+	q.text(q.literal)
 }
 
 // text appends lines of text. Blanks that end a line are encoded, and so is a
 // bare CR or LF, which would not survive as it is. No line comes to begin badly.
-func (q *quoter) text(text []byte) {
-	for i, c := range text {
-		switch rest := text[i:]; {
+func (q *quoter) text(text []byte) { q.some(text, len(text)) }
+
+// lookahead is how far text matters to what is written before it.
+const lookahead = len("From ")
+
+// some appends the first n bytes of text, which goes on behind them, and
+// returns how many it took: one more where they end between CR and LF.
+func (q *quoter) some(text []byte, n int) (taken int) {
+	i := 0
+	for i < n {
+		c, rest := text[i], text[i:]
+		i++
+		switch {
 		case bytes.HasPrefix(rest, []byte("\r\n")):
 			q.out = append(q.out, "\r\n"...)
-		case c == '\n' && i > 0 && text[i-1] == '\r':
 			q.col = 0
+			i++
 		case (c == ' ' || c == '\t') && (len(rest) == 1 || rest[1] == '\r' || rest[1] == '\n'),
 			q.fresh() && beginsBadly(rest), !isPlain(c):
 			q.escaped(c)
@@ -194,6 +185,7 @@ func (q *quoter) text(text []byte) {
 			q.unit(c)
 		}
 	}
+	return i
 }
 
 // isPlain reports what stands for itself in quoted-printable.
