@@ -199,30 +199,19 @@ func armour(text []byte) (reason string) {
 	return ""
 }
 
-// edit decides about every page and adds its regions, when anything is to be
-// tracked at all. It returns why nothing may be.
+// edit adds the regions of the pages, when anything is to be tracked at all. It
+// returns why nothing may be.
 func (b *builder) edit() (reason string) {
-	b.judge = newJudge(b.Rewriter, b.req, b.header.All("List-Unsubscribe"))
-	verdicts := make([][]verdict, len(b.pages))
-	tracked := 0
-	for i, p := range b.pages {
-		var ok bool
-		if verdicts[i], ok = b.judge.page(p.page, len(b.plan.links)+1, &b.left); !ok {
-			b.plan.links = nil
-			return ReasonHTMLLimits
-		}
-		for _, v := range verdicts[i] {
-			b.plan.links = append(b.plan.links, v.link)
-			if v.link.Decision == mail.Tracked {
-				tracked++
-			}
-		}
+	verdicts, ok := b.decide()
+	if !ok {
+		return ReasonHTMLLimits
 	}
 	var pixel *part
 	if b.req.Opens {
 		pixel = b.top.shown()
 	}
-	if tracked == 0 && pixel == nil {
+	tracked := func(l mail.Link) bool { return l.Decision == mail.Tracked }
+	if pixel == nil && !slices.ContainsFunc(b.plan.links, tracked) {
 		return ""
 	}
 	for i, p := range b.pages {
@@ -230,16 +219,33 @@ func (b *builder) edit() (reason string) {
 		if p == pixel {
 			splices = append(splices, b.pixel(p.page))
 		}
-		slices.SortStableFunc(splices, func(x, y splice) int { return x.from - y.from })
 		if len(splices) == 0 {
 			continue
 		}
+		slices.SortStableFunc(splices, func(x, y splice) int { return x.from - y.from })
+		b.noteClip(p.page, splices)
 		if err := b.encode(p, splices); err != nil {
 			return ReasonInternal
 		}
-		b.noteClip(p.page, splices)
 	}
 	return ""
+}
+
+// decide decides about the links of every page. ok is false beyond a bound.
+func (b *builder) decide() (verdicts [][]verdict, ok bool) {
+	b.judge = newJudge(b.Rewriter, b.req, b.header.All("List-Unsubscribe"))
+	verdicts = make([][]verdict, len(b.pages))
+	for i, p := range b.pages {
+		if verdicts[i], ok = b.judge.page(p.page, len(b.plan.links)+1, &b.left); !ok {
+			b.plan.links = nil
+			return nil, false
+		}
+		b.plan.links = slices.Grow(b.plan.links, len(verdicts[i]))
+		for _, v := range verdicts[i] {
+			b.plan.links = append(b.plan.links, v.link)
+		}
+	}
+	return verdicts, true
 }
 
 // clip is the decoded size at which Gmail cuts an HTML part.

@@ -12,6 +12,7 @@ const lineMax = 998
 func (b *builder) encode(p *part, splices []splice) error {
 	switch p.codec {
 	case codecQuoted:
+		p.page = nil // the text has served: its encoded form takes its place
 		enc, err := read(b.req.Content, p.body, p.end)
 		if err == nil {
 			b.plan.add(plainRegion(p.body, p.end, quoteSplices(enc, splices)))
