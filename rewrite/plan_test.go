@@ -3,9 +3,6 @@ package rewrite
 import (
 	"bytes"
 	"errors"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"os"
 	"regexp"
 	"slices"
@@ -339,35 +336,6 @@ func TestPixelTop(t *testing.T) {
 		if !bytes.Contains(got, []byte(want)) {
 			t.Errorf("%s: %s", page, got)
 		}
-	}
-}
-
-// TestReasonsAreDocumented compares the constants with the tables of
-// docs/reasons.md.
-func TestReasonsAreDocumented(t *testing.T) {
-	file, err := parser.ParseFile(token.NewFileSet(), "reason.go", nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var constants []string
-	ast.Inspect(file, func(n ast.Node) bool {
-		if lit, ok := n.(*ast.BasicLit); ok {
-			constants = append(constants, strings.Trim(lit.Value, `"`))
-		}
-		return true
-	})
-	doc, err := os.ReadFile("../docs/reasons.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var documented []string
-	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\|").FindAllSubmatch(doc, -1) {
-		documented = append(documented, string(m[1]))
-	}
-	slices.Sort(constants)
-	slices.Sort(documented)
-	if !slices.Equal(constants, documented) {
-		t.Errorf("reason.go has\n%v\ndocs/reasons.md has\n%v", constants, documented)
 	}
 }
 
