@@ -49,7 +49,7 @@ func (s *session) accept(ctx context.Context, content []byte) (mail.ID, error) {
 	controls := s.plan(m, h, content, client)
 	s.editHeader(m, h, d, controls)
 	m.Detail.Transcript = append(s.peer.transcript.lines(), "S: 250 2.0.0 queued as "+m.ID.String())
-	if err := s.server.queue.Put(ctx, m, content); err != nil {
+	if err := s.server.queue.Put(ctx, m, bytes.NewReader(content)); err != nil {
 		return mail.ID{}, fmt.Errorf("queue message %v: %w", m.ID, err)
 	}
 	s.report(m)

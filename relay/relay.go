@@ -30,7 +30,7 @@ import (
 // mail.ErrFull and mail.ErrBroken have replies of their own, any other is
 // temporary trouble. The queue must not modify content.
 type Queue interface {
-	Put(ctx context.Context, m *mail.Message, content []byte) error
+	Put(ctx context.Context, m *mail.Message, content mail.Content) error
 }
 
 // drainTime is how long Serve waits for messages that are on their way in when

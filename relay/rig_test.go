@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -43,7 +44,7 @@ type kept struct {
 	content []byte
 }
 
-func (q *shelf) Put(ctx context.Context, m *mail.Message, content []byte) error {
+func (q *shelf) Put(ctx context.Context, m *mail.Message, content mail.Content) error {
 	if q.in != nil {
 		q.in <- struct{}{}
 	}
@@ -54,10 +55,14 @@ func (q *shelf) Put(ctx context.Context, m *mail.Message, content []byte) error 
 			return ctx.Err()
 		}
 	}
+	octets, err := io.ReadAll(io.NewSectionReader(content, 0, content.Size()))
+	if err != nil {
+		return err
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.err == nil {
-		q.kept = append(q.kept, kept{m, slices.Clone(content)})
+		q.kept = append(q.kept, kept{m, octets})
 	}
 	return q.err
 }

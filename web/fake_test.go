@@ -82,12 +82,17 @@ func (s *fakeStore) Messages(_ context.Context, f store.Filter) iter.Seq2[store.
 	return sequence(s.messages)
 }
 
-func (s *fakeStore) Content(_ context.Context, id mail.ID) ([]byte, error) {
+func (s *fakeStore) Content(_ context.Context, id mail.ID) (mail.ContentCloser, error) {
 	if s.contentErr != nil {
 		return nil, s.contentErr
 	}
-	return s.content[id], nil
+	return held{bytes.NewReader(s.content[id])}, nil
 }
+
+// held is content in memory.
+type held struct{ *bytes.Reader }
+
+func (held) Close() error { return nil }
 
 // Events takes the place of an event in the log as its cursor.
 func (s *fakeStore) Events(_ context.Context, f store.EventFilter) iter.Seq2[store.EventRow, error] {
@@ -183,7 +188,11 @@ func (s *fakeSimulator) Simulate(_ context.Context, url, actor string) (Hit, err
 // fakeRenderer makes copies that tell who they are for.
 type fakeRenderer struct{ err error }
 
-func (r fakeRenderer) Render(_ *mail.Message, content []byte, recipient int, provider string) (mail.Copy, error) {
+func (r fakeRenderer) Render(_ *mail.Message, stored mail.Content, recipient int, provider string) (mail.Copy, error) {
+	content, err := io.ReadAll(io.NewSectionReader(stored, 0, stored.Size()))
+	if err != nil {
+		return nil, err
+	}
 	return fakeCopy{text: fmt.Sprintf("For: %d by %s\r\n%s", recipient, provider, content)}, r.err
 }
 

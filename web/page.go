@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -168,10 +169,20 @@ func (h *Handler) messagePage(r *http.Request) (any, error) {
 	}{showRow: show, Earlier: max(0, len(show.Events)-eventMax)}
 	data.Events = show.Events[data.Earlier:]
 	data.Original = h.source(r, func(ctx context.Context) ([]byte, error) {
-		return h.store.Content(ctx, row.Message.ID)
+		return h.original(ctx, row.Message.ID)
 	})
 	data.Sent = h.source(r, func(ctx context.Context) ([]byte, error) { return h.firstCopy(ctx, row) })
 	return data, nil
+}
+
+// original is the message as it was received.
+func (h *Handler) original(ctx context.Context, id mail.ID) ([]byte, error) {
+	content, err := h.store.Content(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	defer content.Close()
+	return io.ReadAll(io.NewSectionReader(content, 0, content.Size()))
 }
 
 // firstCopy is the message as the first recipient gets it.
@@ -180,12 +191,11 @@ func (h *Handler) firstCopy(ctx context.Context, row store.Row) ([]byte, error) 
 	if err != nil {
 		return nil, err
 	}
-	c, err := h.copyFor(ctx, row, d)
-	if err != nil {
-		return nil, err
-	}
 	var b bytes.Buffer
-	_, err = c.WriteTo(&b)
+	err = h.withCopy(ctx, row, d, func(c mail.Copy) error {
+		_, err := c.WriteTo(&b)
+		return err
+	})
 	return b.Bytes(), err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -77,8 +78,11 @@ func (h *Handler) rawMessage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	asDownload(w, int64(len(content)))
-	w.Write(content)
+	defer content.Close()
+	asDownload(w, content.Size())
+	if _, err := io.Copy(w, io.NewSectionReader(content, 0, content.Size())); err != nil {
+		h.logError(r, err) // too short an answer: the server ends the connection
+	}
 	return nil
 }
 
@@ -93,15 +97,13 @@ func (h *Handler) sentMessage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	c, err := h.copyFor(r.Context(), row, d)
-	if err != nil {
-		return err
-	}
-	asDownload(w, c.Size())
-	if _, err := c.WriteTo(w); err != nil {
-		h.logError(r, err) // too short an answer: the server ends the connection
-	}
-	return nil
+	return h.withCopy(r.Context(), row, d, func(c mail.Copy) error {
+		asDownload(w, c.Size())
+		if _, err := c.WriteTo(w); err != nil {
+			h.logError(r, err) // too short an answer: the server ends the connection
+		}
+		return nil
+	})
 }
 
 // delivery finds a recipient's by address; "" is the first.
@@ -114,16 +116,21 @@ func delivery(row store.Row, address string) (mail.Delivery, error) {
 	return mail.Delivery{}, notFound("the message has no such recipient")
 }
 
-// copyFor renders what went, or will go, to one recipient.
-func (h *Handler) copyFor(ctx context.Context, row store.Row, d mail.Delivery) (mail.Copy, error) {
+// withCopy renders what went, or will go, to one recipient and has it used.
+func (h *Handler) withCopy(ctx context.Context, row store.Row, d mail.Delivery, use func(mail.Copy) error) error {
 	if h.do.Renderer == nil {
-		return nil, needsServer()
+		return needsServer()
 	}
 	content, err := h.store.Content(ctx, row.Message.ID)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return h.do.Renderer.Render(row.Message, content, tokenIndex(row, d), d.Provider)
+	defer content.Close()
+	c, err := h.do.Renderer.Render(row.Message, content, tokenIndex(row, d), d.Provider)
+	if err != nil {
+		return err
+	}
+	return use(c)
 }
 
 // asDownload keeps a browser from showing a stranger's mail as a page of ours.

@@ -78,7 +78,7 @@ func TestDamaged(t *testing.T) {
 // shortRenderer makes copies that break off.
 type shortRenderer struct{}
 
-func (shortRenderer) Render(*mail.Message, []byte, int, string) (mail.Copy, error) {
+func (shortRenderer) Render(*mail.Message, mail.Content, int, string) (mail.Copy, error) {
 	return fakeCopy{text: strings.Repeat("line\r\n", 100), cut: 7}, nil
 }
 

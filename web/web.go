@@ -23,7 +23,7 @@ import (
 type Messages interface {
 	Message(context.Context, mail.ID) (store.Row, error)
 	Messages(context.Context, store.Filter) iter.Seq2[store.Row, error]
-	Content(context.Context, mail.ID) ([]byte, error)
+	Content(context.Context, mail.ID) (mail.ContentCloser, error)
 }
 
 // Log is what the store tells of events and of what waits.
@@ -65,7 +65,7 @@ type Hit struct {
 
 // A Renderer makes the copy that goes, or went, upstream.
 type Renderer interface {
-	Render(m *mail.Message, content []byte, recipient int, provider string) (mail.Copy, error)
+	Render(m *mail.Message, content mail.Content, recipient int, provider string) (mail.Copy, error)
 }
 
 // A Provider is one provider of the configuration and how it does.

@@ -168,7 +168,7 @@ func (s simulator) Simulate(ctx context.Context, url, actor string) (web.Hit, er
 // currentRenderer renders by the configuration in force.
 type currentRenderer struct{ server *server }
 
-func (r currentRenderer) Render(m *mail.Message, content []byte, recipient int, provider string) (mail.Copy, error) {
+func (r currentRenderer) Render(m *mail.Message, content mail.Content, recipient int, provider string) (mail.Copy, error) {
 	return r.server.current().renderer.Render(m, content, recipient, provider)
 }
 

@@ -48,6 +48,7 @@ func (w *worker) run() (rest []int) {
 		w.unreadable(err)
 		return nil
 	}
+	defer content.Close()
 	ds = w.current(ds)
 	txs := transactions(m, ds, w.job.way.MaxRecipients)
 	for i, tx := range txs {
@@ -81,13 +82,13 @@ func (w *worker) interrupted() bool {
 }
 
 // load returns the message and the deliveries of the job as they are now.
-func (w *worker) load() (m *mail.Message, content []byte, ds []mail.Delivery, err error) {
+func (w *worker) load() (m *mail.Message, content mail.ContentCloser, ds []mail.Delivery, err error) {
 	if j := w.job; j.first() {
 		all := deliveries(j.message, j.message.Received)
 		for _, i := range j.indexes {
 			ds = append(ds, all[i-1])
 		}
-		return j.message, j.content, ds, nil
+		return j.message, kept{j.content}, ds, nil
 	}
 	row, err := w.store.Message(w.tries, w.job.id)
 	if err != nil {
@@ -107,6 +108,12 @@ func (w *worker) load() (m *mail.Message, content []byte, ds []mail.Delivery, er
 	}
 	return m, content, ds, nil
 }
+
+// kept is content that somebody else lets go of.
+type kept struct{ mail.Content }
+
+// Close does nothing.
+func (kept) Close() error { return nil }
 
 // unreadable concludes all deliveries of a message that could not be read.
 // Nothing was tried, so that nothing is counted.
@@ -177,7 +184,7 @@ func transactions(m *mail.Message, ds []mail.Delivery, most int) [][]mail.Delive
 func differ(m *mail.Message) bool { return m.Tracked && !m.Shared }
 
 // transact tries one transaction and records what came of it.
-func (w *worker) transact(m *mail.Message, content []byte, ds []mail.Delivery) {
+func (w *worker) transact(m *mail.Message, content mail.Content, ds []mail.Delivery) {
 	attempts, crashed := w.try(m, content, ds)
 	expire := w.job.way.expire[m.Account]
 	if expire <= 0 {
@@ -215,7 +222,7 @@ func (w *worker) logOutcome(m *mail.Message, d mail.Delivery, a mail.Attempt, o 
 
 // try renders and delivers one transaction. A panic, or a message that does
 // not render, is a crash: the fault of the message or ours, not the provider's.
-func (w *worker) try(m *mail.Message, content []byte, ds []mail.Delivery) (as []mail.Attempt, crashed bool) {
+func (w *worker) try(m *mail.Message, content mail.Content, ds []mail.Delivery) (as []mail.Attempt, crashed bool) {
 	var began bool
 	defer func() {
 		if p := recover(); p != nil {

@@ -1,6 +1,7 @@
 package queue_test
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"sync"
@@ -40,7 +41,7 @@ func BenchmarkPutToSent(b *testing.B) {
 	ctx, end := context.WithCancel(context.Background())
 	ended := make(chan error)
 	go func() { ended <- q.Run(ctx) }()
-	content := make([]byte, 4096)
+	content := bytes.NewReader(make([]byte, 4096))
 	var ids mail.IDs
 	wg.Add(b.N)
 	b.SetParallelism(16)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -51,8 +52,9 @@ func (u *upstream) Deliver(ctx context.Context, t mail.Transaction) []mail.Attem
 
 type same struct{}
 
-func (same) Render(_ *mail.Message, content []byte, _ int, _ string) (mail.Copy, error) {
-	return bytesCopy(content), nil
+func (same) Render(_ *mail.Message, content mail.Content, _ int, _ string) (mail.Copy, error) {
+	b, err := io.ReadAll(io.NewSectionReader(content, 0, content.Size()))
+	return bytesCopy(b), err
 }
 
 type bytesCopy []byte
@@ -100,7 +102,7 @@ func TestWithBolt(t *testing.T) {
 					ID: ids.Next(now), Received: now, Account: "shop", Provider: "shop/main", Tracked: i%2 == 0,
 					Recipients: []string{"a@x.test", "b@x.test", "nobody@x.test"},
 				}
-				if err := q.Put(t.Context(), m, []byte("Subject: x\r\n\r\nhi\r\n")); err != nil {
+				if err := q.Put(t.Context(), m, strings.NewReader("Subject: x\r\n\r\nhi\r\n")); err != nil {
 					t.Error(err)
 				}
 			}

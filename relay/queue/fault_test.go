@@ -267,7 +267,7 @@ func TestDrainDuringPut(t *testing.T) {
 		})
 		m := h.message(main, "a@x.test")
 		put := make(chan error, 1)
-		go func() { put <- h.queue.Put(h.t.Context(), m, []byte("x")) }()
+		go func() { put <- h.queue.Put(h.t.Context(), m, strings.NewReader("x")) }()
 		synctest.Wait()
 		h.end()
 		synctest.Wait()
@@ -403,7 +403,7 @@ func TestDueWhileClaiming(t *testing.T) {
 	clk, st := &stepper{now: time.Now()}, newMemStore()
 	st.clock = clk
 	m := &mail.Message{ID: mail.ID{1}, Received: clk.now, Provider: main, Recipients: []string{"a@x.test"}}
-	if err := st.Put(t.Context(), m, deliveries(m, clk.now.Add(2*time.Millisecond)), nil); err != nil {
+	if err := st.Put(t.Context(), m, deliveries(m, clk.now.Add(2*time.Millisecond)), strings.NewReader("")); err != nil {
 		t.Fatal(err)
 	}
 	claims := 0

@@ -93,7 +93,7 @@ func (h *house) message(provider string, recipients ...string) *mail.Message {
 // put hands in a message and lets all settle.
 func (h *house) put(m *mail.Message) mail.ID {
 	h.t.Helper()
-	if err := h.queue.Put(h.t.Context(), m, []byte("Subject: x\r\n\r\nhi\r\n")); err != nil {
+	if err := h.queue.Put(h.t.Context(), m, strings.NewReader("Subject: x\r\n\r\nhi\r\n")); err != nil {
 		h.t.Fatalf("Put: %v", err)
 	}
 	synctest.Wait()
@@ -249,7 +249,7 @@ func takes(d time.Duration, a mail.Attempt) *script {
 // error makes it fail.
 type plain struct{}
 
-func (plain) Render(m *mail.Message, _ []byte, recipient int, provider string) (mail.Copy, error) {
+func (plain) Render(m *mail.Message, _ mail.Content, recipient int, provider string) (mail.Copy, error) {
 	switch m.Subject {
 	case "panic":
 		panic("poison")

@@ -60,13 +60,13 @@ type Provider interface {
 // A Renderer makes the copy of a message for one recipient, or for all where
 // the index is 0.
 type Renderer interface {
-	Render(m *mail.Message, content []byte, recipient int, provider string) (mail.Copy, error)
+	Render(m *mail.Message, content mail.Content, recipient int, provider string) (mail.Copy, error)
 }
 
 // A Schedule keeps what is due and what became of it. See store/bolt for the
 // meaning of the methods.
 type Schedule interface {
-	Put(ctx context.Context, m *mail.Message, ds []mail.Delivery, content []byte) error
+	Put(ctx context.Context, m *mail.Message, ds []mail.Delivery, content mail.Content) error
 	Claim(ctx context.Context, now time.Time, n int, lease time.Duration) ([]mail.Delivery, error)
 	Start(ctx context.Context, at time.Time, ds []mail.Delivery) error
 	Conclude(ctx context.Context, os []mail.Outcome) error
@@ -74,11 +74,11 @@ type Schedule interface {
 	NextDue(ctx context.Context) (time.Time, error)
 }
 
-// An Archive reads what is kept. The caller of Content must not change it.
+// An Archive reads what is kept. The caller of Content closes it.
 type Archive interface {
 	Message(ctx context.Context, id mail.ID) (store.Row, error)
 	Delivery(ctx context.Context, id mail.ID, index int) (mail.Delivery, error)
-	Content(ctx context.Context, id mail.ID) ([]byte, error)
+	Content(ctx context.Context, id mail.ID) (mail.ContentCloser, error)
 	Unfinished(ctx context.Context) iter.Seq2[mail.Delivery, error]
 }
 
@@ -208,7 +208,7 @@ func (q *Queue) SetRoutes(r Routes) {
 // When it returns nil both are durable and will end as sent or as failed. The
 // queue keeps m and content, which nobody may change any more. Put waits for
 // the store alone.
-func (q *Queue) Put(ctx context.Context, m *mail.Message, content []byte) error {
+func (q *Queue) Put(ctx context.Context, m *mail.Message, content mail.Content) error {
 	now := q.clock.Now()
 	ds := deliveries(m, now)
 	w, _ := q.gate.way(m.Provider)

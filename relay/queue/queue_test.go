@@ -29,7 +29,7 @@ func TestPutReturnsAfterTheCommit(t *testing.T) {
 		})
 		returned := make(chan error, 1)
 		m := h.message(main, "a@x.test")
-		go func() { returned <- h.queue.Put(t.Context(), m, []byte("x")) }()
+		go func() { returned <- h.queue.Put(t.Context(), m, strings.NewReader("x")) }()
 		synctest.Wait()
 		if len(returned) > 0 || p.count() > 0 {
 			t.Fatal("Put returned, or a try began, before the commit")
@@ -54,7 +54,7 @@ func TestPutThatFailsLeavesNothing(t *testing.T) {
 			}
 			return nil
 		})
-		err := h.queue.Put(t.Context(), h.message(main, "a@x.test"), nil)
+		err := h.queue.Put(t.Context(), h.message(main, "a@x.test"), strings.NewReader(""))
 		if !errors.Is(err, store.ErrFull) {
 			t.Fatalf("Put: %v, want ErrFull", err)
 		}
@@ -325,7 +325,7 @@ func TestUncertainAfterDeath(t *testing.T) {
 		m := h.message(main, "a@x.test", "b@x.test")
 		ds := deliveries(m, time.Now())
 		ds[0].Started = time.Now()
-		if err := h.store.Put(t.Context(), m, ds, []byte("x")); err != nil {
+		if err := h.store.Put(t.Context(), m, ds, strings.NewReader("x")); err != nil {
 			t.Fatal(err)
 		}
 		h.store.lose()

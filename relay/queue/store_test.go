@@ -20,7 +20,7 @@ type memStore struct {
 	mu       sync.Mutex
 	clock    clock.Clock
 	messages map[mail.ID]*mail.Message
-	content  map[mail.ID][]byte
+	content  map[mail.ID]mail.Content
 	rows     map[key]*mail.Delivery
 	leases   map[key]time.Time
 	states   map[string]store.ProviderState
@@ -32,7 +32,7 @@ type memStore struct {
 
 func newMemStore() *memStore {
 	return &memStore{
-		clock: clock.System{}, messages: map[mail.ID]*mail.Message{}, content: map[mail.ID][]byte{},
+		clock: clock.System{}, messages: map[mail.ID]*mail.Message{}, content: map[mail.ID]mail.Content{},
 		rows: map[key]*mail.Delivery{}, leases: map[key]time.Time{}, states: map[string]store.ProviderState{},
 	}
 }
@@ -61,7 +61,7 @@ func (s *memStore) lose() {
 	clear(s.leases)
 }
 
-func (s *memStore) Put(_ context.Context, m *mail.Message, ds []mail.Delivery, content []byte) error {
+func (s *memStore) Put(_ context.Context, m *mail.Message, ds []mail.Delivery, content mail.Content) error {
 	if err := s.failing("put", m.ID); err != nil {
 		return err
 	}
@@ -201,14 +201,14 @@ func (s *memStore) Delivery(_ context.Context, id mail.ID, index int) (mail.Deli
 	return mail.Delivery{}, store.ErrNotFound
 }
 
-func (s *memStore) Content(_ context.Context, id mail.ID) ([]byte, error) {
+func (s *memStore) Content(_ context.Context, id mail.ID) (mail.ContentCloser, error) {
 	if err := s.failing("content", id); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reads++
-	return s.content[id], nil
+	return kept{s.content[id]}, nil
 }
 
 func (s *memStore) Unfinished(context.Context) iter.Seq2[mail.Delivery, error] {

@@ -175,7 +175,7 @@ func TestKeyChoice(t *testing.T) {
 func TestSignerFails(t *testing.T) {
 	for name, s := range map[string]crypto.Signer{"key": failing{testKeys(t)[1].Signer.Public()}, "kind": failing{"no key"}} {
 		r := New(Settings{DKIM: append(testKeys(t), Key{Domain: "example.org", Selector: "x", Signer: s})}, nil)
-		if _, err := r.Render(message(), []byte(signable), 1, "shop/main"); err == nil {
+		if _, err := r.Render(message(), strings.NewReader(signable), 1, "shop/main"); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}

@@ -63,7 +63,7 @@ func New(s Settings, l rewrite.Linker) *Renderer {
 // Render makes the copy of m for one recipient, or for those without a number
 // where it is 0, as provider gets it. The copy refers to content, which must
 // not change while it is in use.
-func (r *Renderer) Render(m *mail.Message, content []byte, recipient int, provider string) (mail.Copy, error) {
+func (r *Renderer) Render(m *mail.Message, content mail.Content, recipient int, provider string) (mail.Copy, error) {
 	p := r.settings.Providers[provider]
 	src, err := r.source(m, content, recipient)
 	if err != nil {
@@ -131,8 +131,11 @@ type source struct {
 // line. Where the message has none, because a line that is no field ends its
 // header, one goes before that line: so all readers see the end at the same
 // place.
-func (r *Renderer) source(m *mail.Message, content []byte, recipient int) (source, error) {
-	fields, end, body := mail.ParseHeader(content)
+func (r *Renderer) source(m *mail.Message, content mail.Content, recipient int) (source, error) {
+	fields, end, body, err := readHeader(content)
+	if err != nil {
+		return source{}, err
+	}
 	separator := ""
 	if end == body {
 		separator = "\r\n"
@@ -140,11 +143,14 @@ func (r *Renderer) source(m *mail.Message, content []byte, recipient int) (sourc
 	plan, err := plan(m)
 	if err != nil || plan == nil || !plan.Edited() {
 		return source{original: fields, fields: fields, body: func(w io.Writer) error {
-			return writeAll(w, []byte(separator), content[end:])
+			if err := writeAll(w, []byte(separator)); err != nil {
+				return err
+			}
+			_, err := io.Copy(w, io.NewSectionReader(content, int64(end), content.Size()-int64(end)))
+			return err
 		}}, err
 	}
-	original := bytes.NewReader(content)
-	header, err := plan.Header(original)
+	header, err := plan.Header(content)
 	if err != nil {
 		return source{}, err
 	}
@@ -153,8 +159,26 @@ func (r *Renderer) source(m *mail.Message, content []byte, recipient int) (sourc
 		if err := writeAll(w, []byte(separator)); err != nil {
 			return err
 		}
-		return plan.WriteBody(w, original, r.linker, recipient)
+		return plan.WriteBody(w, content, r.linker, recipient)
 	}}, nil
+}
+
+// headerFirst is how much of a message is read at first to find its header.
+const headerFirst = 16 << 10
+
+// readHeader is mail.ParseHeader for content that is not in memory. It reads
+// on until the line that ends the header is there whole.
+func readHeader(content mail.Content) (h mail.Header, end, body int, err error) {
+	for n := int64(headerFirst); ; n *= 4 {
+		b := make([]byte, min(n, content.Size()))
+		if _, err := io.ReadFull(io.NewSectionReader(content, 0, int64(len(b))), b); err != nil {
+			return nil, 0, 0, fmt.Errorf("read header: %w", err)
+		}
+		h, end, body = mail.ParseHeader(b)
+		if int64(len(b)) == content.Size() || bytes.IndexByte(b[end:], '\n') >= 0 {
+			return h, end, body, nil
+		}
+	}
 }
 
 // plan reads the plan of a message, nil where there is none.

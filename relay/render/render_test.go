@@ -20,7 +20,7 @@ import (
 // holds for every copy.
 func written(t testing.TB, r *Renderer, m *mail.Message, content, provider string) (mail.Copy, string) {
 	t.Helper()
-	c, err := r.Render(m, []byte(content), 1, provider)
+	c, err := r.Render(m, strings.NewReader(content), 1, provider)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -327,7 +327,7 @@ func TestMemory(t *testing.T) {
 	content := []byte("From: kim@example.com\r\n\r\n" + strings.Repeat(strings.Repeat("x", 76)+"\r\n", 400_000))
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	c, err := New(Settings{}, nil).Render(message(), content, 1, "shop/main")
+	c, err := New(Settings{}, nil).Render(message(), bytes.NewReader(content), 1, "shop/main")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -402,3 +402,18 @@ X-Track: off
 }
 
 func TestMain(m *testing.M) { mailtest.Main(m) }
+
+// TestLongHeader: a header is found whole wherever it ends, also where that is
+// beside the end of what is read at first.
+func TestLongHeader(t *testing.T) {
+	for _, ending := range []string{"\r\nbody: x\r\n", "no field\r\nbody\r\n", ""} {
+		for n := headerFirst - 40; n < headerFirst+40; n++ {
+			text := "X-Long: " + strings.Repeat("x", n-10) + "\r\n" + ending + strings.Repeat("y", 100)
+			wantH, wantEnd, wantBody := mail.ParseHeader([]byte(text))
+			h, end, body, err := readHeader(strings.NewReader(text))
+			if err != nil || len(h) != len(wantH) || end != wantEnd || body != wantBody {
+				t.Fatalf("%q after %d octets: %d fields, %d, %d, %v, want %d, %d, %d", ending, n, len(h), end, body, err, len(wantH), wantEnd, wantBody)
+			}
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -60,7 +61,7 @@ func TestTracked(t *testing.T) {
 	r := New(Settings{DKIM: testKeys(t)}, linker{})
 	var texts []string
 	for recipient := 1; recipient <= 2; recipient++ {
-		c, err := r.Render(m, content, recipient, "shop/main")
+		c, err := r.Render(m, bytes.NewReader(content), recipient, "shop/main")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +104,7 @@ func TestTrackedErrors(t *testing.T) {
 		"recipient": {good, content, 3, linker{}},
 		"key":       {good, content, 1, linker{broken: true}},
 	} {
-		if _, err := New(Settings{DKIM: testKeys(t)}, tt.linker).Render(tt.m, []byte(tt.content), tt.recipient, "shop/main"); err == nil {
+		if _, err := New(Settings{DKIM: testKeys(t)}, tt.linker).Render(tt.m, strings.NewReader(tt.content), tt.recipient, "shop/main"); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}

@@ -14,11 +14,11 @@ func BenchmarkPut(b *testing.B) {
 		b.Run(fmt.Sprintf("producers=%d", producers), func(b *testing.B) {
 			s := opened(b, b.TempDir(), Options{Create: true})
 			var ids mail.IDs
-			content := make([]byte, 10<<10)
+			plan := make([]byte, 500)
 			spread(b, producers, func() error {
 				m, ds := aMessage(&ids)
-				m.Detail.Plan = content[:500]
-				return s.Put(b.Context(), m, ds, content)
+				m.Detail.Plan = plan
+				return s.Put(b.Context(), m, ds, octets(10<<10))
 			})
 		})
 	}
@@ -30,7 +30,7 @@ func BenchmarkRecord(b *testing.B) {
 		b.Run(fmt.Sprintf("producers=%d", producers), func(b *testing.B) {
 			s := opened(b, b.TempDir(), Options{Create: true})
 			m, ds := aMessage(new(mail.IDs))
-			if err := s.Put(b.Context(), m, ds, nil); err != nil {
+			if err := s.Put(b.Context(), m, ds, octets(0)); err != nil {
 				b.Fatal(err)
 			}
 			spread(b, producers, func() error {
@@ -47,7 +47,7 @@ func BenchmarkJourney(b *testing.B) {
 	spread(b, 50, func() error {
 		m, ds := aMessage(&ids)
 		ds[0].Started = begin
-		if err := s.Put(b.Context(), m, ds, make([]byte, 10<<10)); err != nil {
+		if err := s.Put(b.Context(), m, ds, octets(10<<10)); err != nil {
 			return err
 		}
 		return s.Conclude(b.Context(), []mail.Outcome{{Message: m.ID, Index: 1, At: begin, Status: mail.Sent,

@@ -1,6 +1,8 @@
 package bolt
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +11,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
+	"syscall"
 
 	"backstamp/mail"
 	"backstamp/store"
@@ -18,15 +22,17 @@ import (
 // its place that fails its nth call.
 type disk interface {
 	Create(name string) (file, error)
+	Open(name string) (file, error) // to be read
 	Rename(from, to string) error
 	SyncDir(name string) error
 	Remove(name string) error
-	ReadFile(name string) ([]byte, error)
 }
 
-// A file is one that is being written.
+// A file is one that is being written, or read.
 type file interface {
-	io.WriteCloser
+	io.Writer
+	io.ReaderAt
+	io.Closer
 	Sync() error
 }
 
@@ -34,54 +40,50 @@ type file interface {
 type bodies struct {
 	dir  string
 	disk disk
+	made atomic.Uint64 // temporary files so far
 }
 
-// tmpSuffix marks files that are not yet whole.
+// tmpSuffix marks files that no message names yet.
 const tmpSuffix = ".tmp"
 
-func (b bodies) name(id mail.ID) string { return filepath.Join(b.dir, id.String()) }
+func (b *bodies) name(id mail.ID) string { return filepath.Join(b.dir, id.String()) }
 
-// write makes the file durable before it returns nil. When it fails it leaves
-// nothing.
-func (b bodies) write(id mail.ID, content []byte) error {
-	name := b.name(id)
-	err := b.fill(name+tmpSuffix, content)
-	if err == nil {
-		err = b.disk.Rename(name+tmpSuffix, name)
-	}
-	if err == nil {
-		err = b.disk.SyncDir(b.dir)
-	}
-	if err != nil {
-		b.disk.Remove(name + tmpSuffix)
-		b.disk.Remove(name) // what cannot be removed is swept at the next start
-		return fmt.Errorf("write body: %w", classify(err))
-	}
-	return nil
+// temporary is the name of a new file. One process uses the directory, and
+// sweeps it when it starts.
+func (b *bodies) temporary() string {
+	return filepath.Join(b.dir, fmt.Sprintf("%d%s", b.made.Add(1), tmpSuffix))
 }
 
-func (b bodies) fill(name string, content []byte) error {
-	f, err := b.disk.Create(name)
+// open opens the file of a body once all of it was read and found to be what
+// was put.
+func (b *bodies) open(id mail.ID, sum []byte) (mail.ContentCloser, error) {
+	f, err := b.disk.Open(b.name(id))
 	if err != nil {
-		return err
+		return nil, readError(err)
 	}
-	n, err := f.Write(content)
-	if err == nil && n < len(content) {
-		err = io.ErrShortWrite
+	h := sha256.New()
+	n, err := io.Copy(h, io.NewSectionReader(f, 0, 1<<62))
+	if err == nil && !bytes.Equal(h.Sum(nil), sum) {
+		err = errSum(n)
 	}
-	if err == nil {
-		err = f.Sync()
+	if err != nil {
+		f.Close()
+		return nil, readError(err)
 	}
-	return errors.Join(err, f.Close())
+	return storedFile{f, n}, nil
 }
 
-// read returns the file of a body.
-func (b bodies) read(id mail.ID) ([]byte, error) {
-	content, err := b.disk.ReadFile(b.name(id))
-	if err != nil && !errors.Is(err, fs.ErrPermission) {
-		return nil, corruptf("read body: %w", err)
+// readError tells what is gone or cannot be read any more from what may work
+// the next time, such as a lack of descriptors.
+func readError(err error) error {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EIO) {
+		return corruptf("read body: %w", err)
 	}
-	return content, classify(err)
+	return classify(err)
+}
+
+func errSum(n int64) error {
+	return corruptf("body of %d octets does not fit its checksum", n)
 }
 
 // sweep removes files that a crash left without a message to name them, and
@@ -105,13 +107,12 @@ func (s *Store) sweep() (n int, err error) {
 // orphan reports whether a file is ours and of no use. What we did not make,
 // and the body of a message that cannot be read, stay.
 func (s *Store) orphan(t *tx, name string) bool {
-	text, tmp := strings.CutSuffix(name, tmpSuffix)
-	id, err := mail.ParseID(text)
+	if strings.HasSuffix(name, tmpSuffix) {
+		return true
+	}
+	id, err := mail.ParseID(name)
 	if err != nil {
 		return false
-	}
-	if tmp {
-		return true
 	}
 	m, err := t.message(id)
 	return errors.Is(err, store.ErrNotFound) || err == nil && !m.File
@@ -121,12 +122,12 @@ func (s *Store) orphan(t *tx, name string) bool {
 type osDisk struct{}
 
 func (osDisk) Create(name string) (file, error) {
-	return os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	return os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
 }
 
-func (osDisk) Rename(from, to string) error         { return os.Rename(from, to) }
-func (osDisk) Remove(name string) error             { return os.Remove(name) }
-func (osDisk) ReadFile(name string) ([]byte, error) { return os.ReadFile(name) }
+func (osDisk) Open(name string) (file, error) { return os.Open(name) }
+func (osDisk) Rename(from, to string) error   { return os.Rename(from, to) }
+func (osDisk) Remove(name string) error       { return os.Remove(name) }
 
 // SyncDir makes names in a directory durable. Windows has no such call.
 func (osDisk) SyncDir(name string) error {

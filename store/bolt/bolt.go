@@ -51,7 +51,8 @@ type Store struct {
 	dir     string
 	o       Options
 	db      *bbolt.DB
-	bodies  bodies
+	bodies  *bodies
+	buffers *sync.Pool // of *bytes.Buffer, for bodies that come in
 	writer  *writer
 	leases  *leases
 	watch   *watch
@@ -65,7 +66,7 @@ type Store struct {
 // within about a second), ErrNewer or ErrFull. A store that it refuses is left
 // as it is.
 func Open(dir string, o Options) (*Store, error) {
-	s := &Store{dir: dir, o: o.filled(), leases: newLeases(), watch: newWatch(), health: newHealth()}
+	s := &Store{dir: dir, o: o.filled(), leases: newLeases(), buffers: newBuffers(), watch: newWatch(), health: newHealth()}
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("open store in %q: %w", dir, err)
 	}
@@ -90,7 +91,7 @@ func (o Options) filled() Options {
 
 func (s *Store) open() (err error) {
 	path := filepath.Join(s.dir, storeName)
-	s.bodies = bodies{dir: filepath.Join(s.dir, bodiesName), disk: osDisk{}}
+	s.bodies = &bodies{dir: filepath.Join(s.dir, bodiesName), disk: osDisk{}}
 	if err := s.ensure(path); err != nil {
 		return err
 	}

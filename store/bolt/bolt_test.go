@@ -1,10 +1,14 @@
 package bolt
 
 import (
+	"bytes"
+	"context"
+	"io"
 	"testing"
 	"time"
 
 	"backstamp/internal/clock"
+	"backstamp/mail"
 	"backstamp/store/storetest"
 )
 
@@ -23,4 +27,17 @@ func opened(t testing.TB, dir string, o Options) *Store {
 	}
 	t.Cleanup(func() { s.Close() })
 	return s
+}
+
+// octets is content of n zeros.
+func octets(n int) mail.Content { return bytes.NewReader(make([]byte, n)) }
+
+// content reads the whole content of a message.
+func content(ctx context.Context, s *Store, id mail.ID) ([]byte, error) {
+	c, err := s.Content(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	return io.ReadAll(io.NewSectionReader(c, 0, c.Size()))
 }

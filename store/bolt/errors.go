@@ -35,6 +35,14 @@ func is(err error, errno syscall.Errno) bool {
 	return errors.Is(err, errno) || strings.Contains(err.Error(), errno.Error())
 }
 
+// troubled notes that the disk refused a body, and names the error.
+func (s *Store) troubled(err error) error {
+	err = classify(err)
+	s.health.note(err)
+	s.metrics.failed(err)
+	return err
+}
+
 func corruptf(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", store.ErrCorrupt, fmt.Errorf(format, args...))
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -42,6 +43,21 @@ func (d *badDisk) Create(name string) (file, error) {
 	return &badFile{f, d}, err
 }
 
+func (d *badDisk) Open(name string) (file, error) {
+	if d.fails("open") {
+		return nil, &os.PathError{Op: "open", Path: name, Err: d.fault()}
+	}
+	f, err := d.disk.Open(name)
+	return &badFile{f, d}, err
+}
+
+func (d *badDisk) Remove(name string) error {
+	if d.fails("remove") {
+		return &os.PathError{Op: "remove", Path: name, Err: d.fault()}
+	}
+	return d.disk.Remove(name)
+}
+
 func (d *badDisk) Rename(from, to string) error {
 	if d.fails("rename") {
 		return &os.LinkError{Op: "rename", Old: from, New: to, Err: d.fault()}
@@ -74,6 +90,13 @@ func (f *badFile) Write(b []byte) (int, error) {
 		return n, f.d.err
 	}
 	return f.file.Write(b)
+}
+
+func (f *badFile) ReadAt(b []byte, at int64) (int, error) {
+	if f.d.fails("read") {
+		return 0, f.d.fault()
+	}
+	return f.file.ReadAt(b, at)
 }
 
 func (f *badFile) Sync() error {
@@ -113,11 +136,17 @@ func TestBodyFaults(t *testing.T) {
 			s.bodies.disk = bad
 			var ids mail.IDs
 			m, ds := aMessage(&ids)
-			err := s.Put(t.Context(), m, ds, make([]byte, 100))
+			err := s.Put(t.Context(), m, ds, octets(100))
 			if bad.fired == "" {
 				break // it made fewer than n calls
 			}
 			reached[bad.fired] = true
+			if bad.fired == "close" { // it was durable before
+				if err != nil || s.Healthy() != nil {
+					t.Errorf("%v at close: %v", c.err, err)
+				}
+				continue
+			}
 			if !errors.Is(err, c.want) {
 				t.Errorf("%v at %s: %v, want %v", c.err, bad.fired, err, c.want)
 			}
@@ -131,7 +160,7 @@ func TestBodyFaults(t *testing.T) {
 			if _, err := s.Message(t.Context(), m.ID); !errors.Is(err, store.ErrNotFound) {
 				t.Errorf("%v at %s: message is there: %v", c.err, bad.fired, err)
 			}
-			if err := s.Put(t.Context(), m, ds, make([]byte, 100)); err != nil {
+			if err := s.Put(t.Context(), m, ds, octets(100)); err != nil {
 				t.Errorf("%v at %s: put again: %v", c.err, bad.fired, err)
 			}
 			if err := s.Healthy(); err != nil {
@@ -148,7 +177,7 @@ func TestBodyFaults(t *testing.T) {
 func checkBroken(t *testing.T, s *Store) {
 	t.Helper()
 	m, ds := aMessage(new(mail.IDs))
-	if err := s.Put(t.Context(), m, ds, nil); !errors.Is(err, store.ErrBroken) {
+	if err := s.Put(t.Context(), m, ds, octets(0)); !errors.Is(err, store.ErrBroken) {
 		t.Errorf("put into a broken store: %v", err)
 	}
 	if _, err := s.Claim(t.Context(), begin, 1, 0); !errors.Is(err, store.ErrBroken) {
@@ -180,7 +209,7 @@ func TestCommitFaults(t *testing.T) {
 			s.writer.commit = func(t *bbolt.Tx) error { t.Rollback(); return c.err }
 			m, ds := aMessage(&ids)
 			ds[0].Started = begin
-			if err := s.Put(t.Context(), m, ds, make([]byte, size)); !errors.Is(err, c.want) {
+			if err := s.Put(t.Context(), m, ds, octets(size)); !errors.Is(err, c.want) {
 				t.Errorf("%v: put: %v, want %v", c.err, err, c.want)
 			}
 			if err := s.Healthy(); !errors.Is(err, c.want) {
@@ -194,7 +223,7 @@ func TestCommitFaults(t *testing.T) {
 				checkBroken(t, s)
 				break
 			}
-			if err := s.Put(t.Context(), m, ds, make([]byte, size)); err != nil {
+			if err := s.Put(t.Context(), m, ds, octets(size)); err != nil {
 				t.Errorf("%v: put again: %v", c.err, err)
 			}
 			if err := s.Healthy(); err != nil {
@@ -213,7 +242,7 @@ func TestCommitPanics(t *testing.T) {
 	s.writer.commit = func(*bbolt.Tx) error { panic("assertion failed") }
 	m, ds := aMessage(new(mail.IDs))
 	for range 2 {
-		if err := s.Put(t.Context(), m, ds, nil); !errors.Is(err, store.ErrCorrupt) {
+		if err := s.Put(t.Context(), m, ds, octets(0)); !errors.Is(err, store.ErrCorrupt) {
 			t.Errorf("put: %v, want ErrCorrupt", err)
 		}
 	}
@@ -228,10 +257,10 @@ func TestSeenThoughFailed(t *testing.T) {
 	s := opened(t, t.TempDir(), Options{Create: true, InlineBody: 10})
 	s.writer.commit = func(t *bbolt.Tx) error { return errors.Join(t.Commit(), syscall.ENOSPC) }
 	m, ds := aMessage(new(mail.IDs))
-	if err := s.Put(t.Context(), m, ds, make([]byte, 100)); !errors.Is(err, store.ErrFull) {
+	if err := s.Put(t.Context(), m, ds, octets(100)); !errors.Is(err, store.ErrFull) {
 		t.Errorf("put: %v", err)
 	}
-	if _, err := s.Content(t.Context(), m.ID); err != nil {
+	if _, err := content(t.Context(), s, m.ID); err != nil {
 		t.Error(err)
 	}
 }
@@ -250,17 +279,17 @@ func TestBodyDamaged(t *testing.T) {
 		var ids mail.IDs
 		bad, ds := aMessage(&ids)
 		good, ds2 := aMessage(&ids)
-		err := errors.Join(s.Put(t.Context(), bad, ds, make([]byte, 100)), s.Put(t.Context(), good, ds2, make([]byte, 100)))
+		err := errors.Join(s.Put(t.Context(), bad, ds, octets(100)), s.Put(t.Context(), good, ds2, octets(100)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := damage(s.bodies.name(bad.ID)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Content(t.Context(), bad.ID); !errors.Is(err, store.ErrCorrupt) {
+		if _, err := content(t.Context(), s, bad.ID); !errors.Is(err, store.ErrCorrupt) {
 			t.Errorf("%s: %v, want ErrCorrupt", name, err)
 		}
-		if _, err := s.Content(t.Context(), good.ID); err != nil {
+		if _, err := content(t.Context(), s, good.ID); err != nil {
 			t.Errorf("%s: the other: %v", name, err)
 		}
 		if err := s.Healthy(); err != nil {
@@ -274,7 +303,7 @@ func TestInlineBodyDamaged(t *testing.T) {
 	dir := t.TempDir()
 	s := opened(t, dir, Options{Create: true})
 	m, ds := aMessage(new(mail.IDs))
-	if err := s.Put(t.Context(), m, ds, []byte("unmistakable content")); err != nil {
+	if err := s.Put(t.Context(), m, ds, strings.NewReader("unmistakable content")); err != nil {
 		t.Fatal(err)
 	}
 	s.Close()
@@ -287,7 +316,7 @@ func TestInlineBodyDamaged(t *testing.T) {
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := opened(t, dir, Options{}).Content(t.Context(), m.ID); !errors.Is(err, store.ErrCorrupt) {
+	if _, err := content(t.Context(), opened(t, dir, Options{}), m.ID); !errors.Is(err, store.ErrCorrupt) {
 		t.Errorf("%v, want ErrCorrupt", err)
 	}
 }
@@ -299,11 +328,11 @@ func TestSweep(t *testing.T) {
 	s := opened(t, dir, Options{Create: true, InlineBody: 10})
 	var ids mail.IDs
 	m, ds := aMessage(&ids)
-	if err := s.Put(t.Context(), m, ds, make([]byte, 100)); err != nil {
+	if err := s.Put(t.Context(), m, ds, octets(100)); err != nil {
 		t.Fatal(err)
 	}
 	inline, ds := aMessage(&ids)
-	if err := s.Put(t.Context(), inline, ds, nil); err != nil {
+	if err := s.Put(t.Context(), inline, ds, octets(0)); err != nil {
 		t.Fatal(err)
 	}
 	s.Close()
@@ -326,7 +355,7 @@ func TestSweep(t *testing.T) {
 	if len(names) != 2 || names[0] != m.ID.String() && names[1] != m.ID.String() {
 		t.Errorf("left: %q", names)
 	}
-	if _, err := s.Content(t.Context(), m.ID); err != nil {
+	if _, err := content(t.Context(), s, m.ID); err != nil {
 		t.Error(err)
 	}
 }
@@ -339,13 +368,12 @@ func TestFull(t *testing.T) {
 	s.db.MaxSize = 20 << 20
 	var ids mail.IDs
 	var taken []mail.ID
-	body := make([]byte, 32<<10)
 	var full error
 	var m *mail.Message
 	var ds []mail.Delivery
 	for full == nil {
 		m, ds = aMessage(&ids)
-		if full = s.Put(t.Context(), m, ds, body); full == nil {
+		if full = s.Put(t.Context(), m, ds, octets(32<<10)); full == nil {
 			taken = append(taken, m.ID)
 		}
 	}
@@ -356,13 +384,13 @@ func TestFull(t *testing.T) {
 		t.Errorf("the message that was refused: %v", err)
 	}
 	s.db.MaxSize = 0
-	if err := s.Put(t.Context(), m, ds, body); err != nil {
+	if err := s.Put(t.Context(), m, ds, octets(32<<10)); err != nil {
 		t.Errorf("with room again: %v", err)
 	}
 	s.Close()
 	s = opened(t, dir, Options{})
 	for _, id := range append(taken, m.ID) {
-		if _, err := s.Content(t.Context(), id); err != nil {
+		if _, err := content(t.Context(), s, id); err != nil {
 			t.Error(err)
 		}
 	}

@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -29,9 +30,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// body is the content of a message in the kill test: it tells its own
+// victimBody is the content of a message in the kill test: it tells its own
 // checksum, so that the parent needs no list. Every fifth is a file.
-func body(id mail.ID) []byte {
+func victimBody(id mail.ID) []byte {
 	sum := sha256.Sum256(id[:])
 	size := 2000
 	if sum[0]%5 == 0 {
@@ -54,7 +55,7 @@ func victim(dir string) error {
 		go func() {
 			for {
 				m, ds := aMessage(&ids)
-				if err := s.Put(context.Background(), m, ds, body(m.ID)); err != nil {
+				if err := s.Put(context.Background(), m, ds, bytes.NewReader(victimBody(m.ID))); err != nil {
 					failed <- err
 				}
 				mu.Lock()
@@ -129,8 +130,8 @@ func checkAcked(t *testing.T, s *Store, acked map[mail.ID]bool) {
 			t.Fatal(err)
 		}
 		id := row.Message.ID
-		got, err := s.Content(t.Context(), id)
-		if err != nil || string(got) != string(body(id)) {
+		got, err := content(t.Context(), s, id)
+		if err != nil || string(got) != string(victimBody(id)) {
 			t.Fatalf("message %s is damaged: %v", id, err)
 		}
 		if acked[id] {

@@ -12,10 +12,10 @@ import (
 	"backstamp/store"
 )
 
-// Content returns the content of a message as it was put; the caller must not
-// modify it. It is checked against its checksum: store.ErrCorrupt when it is
-// not what was put.
-func (s *Store) Content(ctx context.Context, id mail.ID) ([]byte, error) {
+// Content returns the content of a message as it was put, which the caller
+// closes. All of it was checked against its checksum: store.ErrCorrupt when it
+// is not what was put. A body that is a file is read, not held in memory.
+func (s *Store) Content(ctx context.Context, id mail.ID) (mail.ContentCloser, error) {
 	content, err := s.content(ctx, id)
 	if err != nil {
 		return nil, fmt.Errorf("content of message %s: %w", id, err)
@@ -23,27 +23,28 @@ func (s *Store) Content(ctx context.Context, id mail.ID) ([]byte, error) {
 	return content, nil
 }
 
-func (s *Store) content(ctx context.Context, id mail.ID) (content []byte, err error) {
+func (s *Store) content(ctx context.Context, id mail.ID) (mail.ContentCloser, error) {
 	if err := s.ready(ctx); err != nil {
 		return nil, err
 	}
 	var m *message
-	err = s.view(func(t *tx) error {
+	var inline []byte
+	err := s.view(func(t *tx) (err error) {
 		if m, err = t.message(id); err == nil {
-			content = bytes.Clone(t.get(contents, id[:]))
+			inline = bytes.Clone(t.get(contents, id[:]))
 		}
 		return err
 	})
-	if err == nil && m.File {
-		content, err = s.bodies.read(id)
-	}
 	if err != nil {
 		return nil, err
 	}
-	if sum := sha256.Sum256(content); !bytes.Equal(sum[:], m.Sum) {
-		return nil, corruptf("body of %d octets does not fit its checksum", len(content))
+	if m.File {
+		return s.bodies.open(id, m.Sum)
 	}
-	return content, nil
+	if sum := sha256.Sum256(inline); !bytes.Equal(sum[:], m.Sum) {
+		return nil, errSum(int64(len(inline)))
+	}
+	return storedBytes{bytes.NewReader(inline)}, nil
 }
 
 // Message returns all that is kept of a message but its content. The caller

@@ -71,7 +71,7 @@ func (m *metrics) failed(err error) {
 	m.failures.WithLabelValues(cause).Inc()
 }
 
-func (m *metrics) body(n int, file bool) {
+func (m *metrics) body(n int64, file bool) {
 	where := "database"
 	if file {
 		where = "file"

@@ -35,7 +35,7 @@ func filled(t testing.TB, n int) string {
 	var ids mail.IDs
 	for i := range n {
 		m, ds := aMessage(&ids)
-		if err := s.Put(t.Context(), m, ds, bytes.Repeat([]byte{byte(i)}, i%7*1000)); err != nil {
+		if err := s.Put(t.Context(), m, ds, bytes.NewReader(bytes.Repeat([]byte{byte(i)}, i%7*1000))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -275,7 +275,7 @@ func TestLocked(t *testing.T) {
 		}
 	}
 	m, ds := aMessage(new(mail.IDs))
-	if err := a.Put(t.Context(), m, ds, nil); err == nil {
+	if err := a.Put(t.Context(), m, ds, octets(0)); err == nil {
 		t.Error("a reader wrote")
 	}
 }
@@ -326,7 +326,7 @@ func TestFaultWhileOpen(t *testing.T) {
 		t.Errorf("listing: %v, want ErrCorrupt", err)
 	}
 	m, ds := aMessage(new(mail.IDs))
-	if err := s.Put(t.Context(), m, ds, nil); !errors.Is(err, store.ErrCorrupt) {
+	if err := s.Put(t.Context(), m, ds, octets(0)); !errors.Is(err, store.ErrCorrupt) {
 		t.Errorf("put: %v, want ErrCorrupt", err)
 	}
 	if err := s.Healthy(); !errors.Is(err, store.ErrCorrupt) {
@@ -368,7 +368,7 @@ func FuzzDamage(f *testing.F) {
 func readAll(ctx context.Context, s *Store) {
 	for row, err := range s.Messages(ctx, store.Filter{}) {
 		if err == nil {
-			s.Content(ctx, row.Message.ID)
+			content(ctx, s, row.Message.ID)
 			s.Message(ctx, row.Message.ID)
 		}
 	}
@@ -376,5 +376,5 @@ func readAll(ctx context.Context, s *Store) {
 	}
 	s.Claim(ctx, begin.Add(time.Hour), 100, time.Minute)
 	m, ds := aMessage(new(mail.IDs))
-	s.Put(ctx, m, ds, nil)
+	s.Put(ctx, m, ds, octets(0))
 }

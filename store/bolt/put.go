@@ -2,9 +2,9 @@ package bolt
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 
 	"backstamp/mail"
 )
@@ -16,42 +16,65 @@ const recipientsMax = 1<<16 - 1
 // Put keeps a message with its deliveries, whose Index counts from 1 in the
 // order of ds, its content and an accepted event. When it returns nil all of
 // it is durable; when not, nothing of it will be seen, and the caller may try
-// again. A delivery with Started set counts as claimed until Conclude or
-// Release. Nothing that was passed may change before Put returns;
-// bytes of its text that are no UTF-8 are replaced.
+// again, with a body of its own. A delivery with Started set counts as claimed
+// until Conclude or Release. Nothing that was passed may change before Put
+// returns; bytes of its text that are no UTF-8 are replaced.
+//
+// A Body of this store is kept where it lies and can be read until its owner,
+// still the caller, closes it; it is put once. Any other Content is copied.
 //
 // It wraps store.ErrFull while nothing can be written, store.ErrBroken once
 // the disk failed.
-func (s *Store) Put(ctx context.Context, m *mail.Message, ds []mail.Delivery, content []byte) error {
+func (s *Store) Put(ctx context.Context, m *mail.Message, ds []mail.Delivery, content mail.Content) error {
 	if err := s.put(ctx, m, ds, content); err != nil {
 		return fmt.Errorf("put message %s: %w", m.ID, err)
 	}
 	return nil
 }
 
-func (s *Store) put(ctx context.Context, m *mail.Message, ds []mail.Delivery, content []byte) error {
+func (s *Store) put(ctx context.Context, m *mail.Message, ds []mail.Delivery, content mail.Content) error {
 	if err := errors.Join(s.ready(ctx), checkPut(m, ds)); err != nil {
 		return err
 	}
-	sum := sha256.Sum256(content)
-	p := newPut(&message{Message: *m, Sum: sum[:], File: int64(len(content)) > s.o.InlineBody, Count: len(ds)}, ds)
-	if p.file {
-		if err := s.putFile(m.ID, content); err != nil {
+	b, ours := content.(*body)
+	if !ours || b.s != s {
+		b = s.newBody()
+		defer b.Close()
+		if _, err := io.Copy(b, io.NewSectionReader(content, 0, content.Size())); err != nil {
 			return err
 		}
-	} else {
-		p.content = content
+	}
+	if b.err != nil {
+		return b.err
+	}
+	return s.putBody(ctx, m, ds, b)
+}
+
+func (s *Store) putBody(ctx context.Context, m *mail.Message, ds []mail.Delivery, b *body) error {
+	b.err = errPut // nothing more may be written to it
+	p := newPut(&message{Message: *m, Sum: b.sum.Sum(nil), File: b.file != nil, Count: len(ds)}, ds)
+	if !p.file {
+		p.content = b.mem.Bytes()
+	} else if s.has(m.ID) {
+		return errTwice
+	} else if err := b.keep(m.ID); err != nil {
+		return err
 	}
 	started := startedOf(ds)
 	s.leases.hold(started)
 	err := s.write(ctx, len(p.content)+len(p.plan)+len(p.detail), p.apply)
 	if err != nil {
 		s.leases.end(started)
-		s.dropFile(p)
-		return err
 	}
-	s.metrics.body(len(content), p.file)
-	return nil
+	// A commit that failed at its last step may still be seen: then the body
+	// must stay.
+	if err == nil || p.file && s.has(m.ID) {
+		b.name = ""
+	}
+	if err == nil {
+		s.metrics.body(b.size, p.file)
+	}
+	return err
 }
 
 func checkPut(m *mail.Message, ds []mail.Delivery) error {
@@ -73,27 +96,6 @@ func startedOf(ds []mail.Delivery) (places []place) {
 		}
 	}
 	return places
-}
-
-// putFile writes the body of a large message before anything names it.
-func (s *Store) putFile(id mail.ID, content []byte) error {
-	if s.has(id) {
-		return errTwice
-	}
-	err := s.bodies.write(id, content)
-	if err != nil {
-		s.health.note(err)
-		s.metrics.failed(err)
-	}
-	return err
-}
-
-// dropFile removes the body of a message that was not committed. A commit that
-// failed at its last step may still be seen: then the body must stay.
-func (s *Store) dropFile(p *put) {
-	if p.file && !s.has(p.id) {
-		s.bodies.disk.Remove(s.bodies.name(p.id))
-	}
 }
 
 // has reports whether a message is there, or may be.

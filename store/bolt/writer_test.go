@@ -128,7 +128,7 @@ func TestWithdraw(t *testing.T) {
 	cancelled := make(chan error)
 	m, ds := aMessage(new(mail.IDs))
 	ds[0].Started = begin
-	go func() { cancelled <- s.Put(ctx, m, ds, nil) }()
+	go func() { cancelled <- s.Put(ctx, m, ds, octets(0)) }()
 	waitFor(s.writer, 1)
 	cancel()
 	if err := <-cancelled; !errors.Is(err, context.Canceled) {
@@ -136,7 +136,7 @@ func TestWithdraw(t *testing.T) {
 	}
 
 	ctx, cancel = context.WithCancel(t.Context())
-	go func() { cancelled <- s.Put(ctx, m, ds, nil) }()
+	go func() { cancelled <- s.Put(ctx, m, ds, octets(0)) }()
 	waitFor(s.writer, 1)
 	g.pass()
 	<-g.entered
@@ -174,7 +174,7 @@ func TestCloseWhileBusy(t *testing.T) {
 	done := make(chan put, n)
 	for range n {
 		m, ds := aMessage(&ids)
-		go func() { done <- put{m.ID, s.Put(context.Background(), m, ds, nil)} }()
+		go func() { done <- put{m.ID, s.Put(context.Background(), m, ds, octets(0))} }()
 	}
 	puts := []put{<-done}
 	s.Close()
@@ -195,7 +195,7 @@ func TestCloseWhileBusy(t *testing.T) {
 func TestSharedRow(t *testing.T) {
 	s := opened(t, t.TempDir(), Options{Create: true})
 	m, ds := aMessage(new(mail.IDs))
-	if err := s.Put(t.Context(), m, ds, nil); err != nil {
+	if err := s.Put(t.Context(), m, ds, octets(0)); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Conclude(t.Context(), []mail.Outcome{{Message: m.ID, Index: 1, At: begin, Status: mail.Sent}}); err != nil {
@@ -248,7 +248,7 @@ func TestUnreadable(t *testing.T) {
 	var ms []*mail.Message
 	for range 3 {
 		m, ds := aMessage(&ids)
-		if err := s.Put(t.Context(), m, ds, nil); err != nil {
+		if err := s.Put(t.Context(), m, ds, octets(0)); err != nil {
 			t.Fatal(err)
 		}
 		ms = append(ms, m)
@@ -291,7 +291,7 @@ func TestMetrics(t *testing.T) {
 	var ids mail.IDs
 	for _, size := range []int{4, 100} {
 		m, ds := aMessage(&ids)
-		if err := s.Put(t.Context(), m, ds, make([]byte, size)); err != nil {
+		if err := s.Put(t.Context(), m, ds, octets(size)); err != nil {
 			t.Fatal(err)
 		}
 	}

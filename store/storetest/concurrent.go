@@ -54,9 +54,7 @@ func concurrent(s *suite) {
 	equal(s, "messages", len(rows), putters*each)
 	equal(s, "opens", len(all(s, s.Events(s.ctx, store.EventFilter{Kind: mail.KindOpen}))), putters*each*2)
 	for _, r := range rows {
-		got, err := s.Content(s.ctx, r.Message.ID)
-		s.ok(err)
-		equal(s, "content", string(got), string(content(r.Message)))
+		equal(s, "content", string(s.content(r.Message.ID)), text(r.Message))
 	}
 }
 

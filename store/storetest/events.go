@@ -79,7 +79,7 @@ func impliedOpen(s *suite) {
 func shared(s *suite) {
 	m, ds := s.message(start, "a@x.test", "b@x.test")
 	m.Shared = true
-	s.ok(s.Put(s.ctx, m, ds, nil))
+	s.ok(s.Put(s.ctx, m, ds, empty))
 	s.sent(m.ID, 1, start)
 	s.sent(m.ID, 2, start)
 	for _, recipient := range []int{0, 0, 1} {
@@ -114,7 +114,7 @@ func unsent(s *suite) {
 
 	m, ds := s.message(start, "a@x.test", "b@x.test")
 	m.Shared = true
-	s.ok(s.Put(s.ctx, m, ds, nil))
+	s.ok(s.Put(s.ctx, m, ds, empty))
 	hit := mail.Event{Time: start, Kind: mail.KindOpen, Message: m.ID, Class: mail.Human}
 	s.record(hit)
 	s.sent(m.ID, 2, start)
@@ -131,7 +131,7 @@ func unsent(s *suite) {
 func sharedAlone(s *suite) {
 	m, ds := s.message(start, "a@x.test")
 	m.Shared = true
-	s.ok(s.Put(s.ctx, m, ds, nil))
+	s.ok(s.Put(s.ctx, m, ds, empty))
 	s.sent(m.ID, 1, start)
 	s.record(mail.Event{Time: after(time.Minute), Kind: mail.KindOpen, Message: m.ID, Class: mail.Human})
 	d := s.delivery(m.ID, 1)
@@ -271,7 +271,7 @@ func closed(s *suite) {
 	s.ok(s.Close())
 	s.ok(s.Close())
 	o, ds := s.message(start, "a@x.test")
-	if err := s.Put(s.ctx, o, ds, nil); !errors.Is(err, store.ErrClosed) {
+	if err := s.Put(s.ctx, o, ds, empty); !errors.Is(err, store.ErrClosed) {
 		s.Errorf("put: %v", err)
 	}
 	if _, err := s.Message(s.ctx, m.ID); !errors.Is(err, store.ErrClosed) {

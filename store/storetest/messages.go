@@ -95,13 +95,12 @@ func bodies(s *suite) {
 	var ms []*mail.Message
 	for _, n := range sizes {
 		m, ds := s.message(start, "a@x.test")
-		s.ok(s.Put(s.ctx, m, ds, pattern(n)))
+		s.ok(s.Put(s.ctx, m, ds, bytes.NewReader(pattern(n))))
 		ms = append(ms, m)
 	}
 	for range 2 {
 		for i, m := range ms {
-			got, err := s.Content(s.ctx, m.ID)
-			s.ok(err)
+			got := s.content(m.ID)
 			if !bytes.Equal(got, pattern(sizes[i])) {
 				s.Errorf("body of %d octets came back as %d others", sizes[i], len(got))
 			}
@@ -128,7 +127,7 @@ func refused(s *suite) {
 		"of another":    func(_ *mail.Message, ds []mail.Delivery) []mail.Delivery { ds[1].Message[0]++; return ds },
 	} {
 		m, ds := s.message(start, "a@x.test", "b@x.test")
-		if err := s.Put(s.ctx, m, spoil(m, ds), nil); err == nil {
+		if err := s.Put(s.ctx, m, spoil(m, ds), empty); err == nil {
 			s.Errorf("%s: accepted", name)
 		}
 	}
@@ -142,13 +141,11 @@ func refused(s *suite) {
 func twice(s *suite) {
 	for _, n := range []int{10, 100 << 10} {
 		m, ds := s.message(start, "a@x.test")
-		s.ok(s.Put(s.ctx, m, ds, pattern(n)))
-		if err := s.Put(s.ctx, m, ds, pattern(n+1)); err == nil {
+		s.ok(s.Put(s.ctx, m, ds, bytes.NewReader(pattern(n))))
+		if err := s.Put(s.ctx, m, ds, bytes.NewReader(pattern(n+1))); err == nil {
 			s.Error("put twice")
 		}
-		got, err := s.Content(s.ctx, m.ID)
-		s.ok(err)
-		equal(s, "size of the first", len(got), n)
+		equal(s, "size of the first", len(s.content(m.ID)), n)
 	}
 }
 
@@ -218,11 +215,11 @@ func filters(s *suite) {
 	a, ds := s.message(start, "Ann@X.test", "bob@y.test")
 	a.Tag, a.Subject = "spring", "Größe 견적"
 	ds[1].Provider = "shop/spare"
-	s.ok(s.Put(s.ctx, a, ds, nil))
+	s.ok(s.Put(s.ctx, a, ds, empty))
 	b, ds := s.message(after(time.Hour), "carl@x.test")
 	b.Account, b.Provider, b.HeaderFrom = "lab", "lab/main", "probe@lab.test"
 	ds[0].Provider = b.Provider
-	s.ok(s.Put(s.ctx, b, ds, nil))
+	s.ok(s.Put(s.ctx, b, ds, empty))
 	s.sent(a.ID, 2, after(time.Minute))
 
 	for _, c := range []struct {

@@ -14,7 +14,7 @@ func claimOrder(s *suite) {
 	s.put(after(time.Second), "first@x.test", "second@x.test")
 	m, ds := s.message(start, "later@x.test")
 	ds[0].Status, ds[0].NextAttempt = mail.Deferred, after(time.Hour)
-	s.ok(s.Put(s.ctx, m, ds, nil))
+	s.ok(s.Put(s.ctx, m, ds, empty))
 
 	equal(s, "before anything is due", len(s.claim(start, 9)), 0)
 	equal(s, "two", recipients(s.claim(after(time.Minute), 2)), []string{"first@x.test", "second@x.test"})
@@ -53,7 +53,7 @@ func leaseEnds(s *suite) {
 func putStarted(s *suite) {
 	m, ds := s.message(start, "a@x.test", "b@x.test")
 	ds[0].Started = start
-	s.ok(s.Put(s.ctx, m, ds, nil))
+	s.ok(s.Put(s.ctx, m, ds, empty))
 	equal(s, "claimed", recipients(s.claim(after(240*time.Hour), 9)), []string{"b@x.test"})
 	s.sent(m.ID, 1, after(time.Second))
 	if d := s.delivery(m.ID, 1); d.Uncertain || d.Attempts != 1 {
@@ -70,7 +70,7 @@ func putStarted(s *suite) {
 func releaseStarted(s *suite) {
 	m, ds := s.message(start, "a@x.test")
 	ds[0].Started = start
-	s.ok(s.Put(s.ctx, m, ds, nil))
+	s.ok(s.Put(s.ctx, m, ds, empty))
 	s.Release(ds)
 	s.reopen() // waits for what Release may do behind its caller
 	got := s.claim(start, 1)
@@ -83,7 +83,7 @@ func releaseStarted(s *suite) {
 func uncertain(s *suite) {
 	m, ds := s.message(start, "a@x.test", "b@x.test", "c@x.test")
 	ds[0].Started = start
-	s.ok(s.Put(s.ctx, m, ds, nil))
+	s.ok(s.Put(s.ctx, m, ds, empty))
 	claimed := s.claim(start, 1)
 	equal(s, "claimed", recipients(claimed), []string{"b@x.test"})
 	s.ok(s.Start(s.ctx, start, claimed))
@@ -232,7 +232,7 @@ func isolation(s *suite) {
 				results <- result{false, s.Conclude(s.ctx, []mail.Outcome{{Message: known.ID, Index: 1, At: start, Status: mail.Sent}, {Message: m.ID, Index: 1}})}
 			case 3:
 				m.ID, ds[0].Message = known.ID, known.ID
-				results <- result{false, s.Put(s.ctx, m, ds, nil)}
+				results <- result{false, s.Put(s.ctx, m, ds, empty)}
 			}
 		}()
 	}

@@ -5,7 +5,9 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"io"
 	"iter"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,7 +17,8 @@ import (
 
 // A Backend is what the rooms ask of a store, all of it together.
 type Backend interface {
-	Put(context.Context, *mail.Message, []mail.Delivery, []byte) error
+	NewBody() mail.Body
+	Put(context.Context, *mail.Message, []mail.Delivery, mail.Content) error
 	Claim(ctx context.Context, now time.Time, n int, lease time.Duration) ([]mail.Delivery, error)
 	Start(context.Context, time.Time, []mail.Delivery) error
 	Conclude(context.Context, []mail.Outcome) error
@@ -25,7 +28,7 @@ type Backend interface {
 
 	Message(context.Context, mail.ID) (store.Row, error)
 	Delivery(context.Context, mail.ID, int) (mail.Delivery, error)
-	Content(context.Context, mail.ID) ([]byte, error)
+	Content(context.Context, mail.ID) (mail.ContentCloser, error)
 	Messages(context.Context, store.Filter) iter.Seq2[store.Row, error]
 	Unfinished(context.Context) iter.Seq2[mail.Delivery, error]
 	Events(context.Context, store.EventFilter) iter.Seq2[store.EventRow, error]
@@ -149,7 +152,23 @@ func (s *suite) put(at time.Time, to ...string) *mail.Message {
 	return m
 }
 
-func content(m *mail.Message) []byte { return fmt.Appendf(nil, "Subject: %s\r\n\r\nhello\r\n", m.ID) }
+func content(m *mail.Message) mail.Content { return strings.NewReader(text(m)) }
+
+func text(m *mail.Message) string { return fmt.Sprintf("Subject: %s\r\n\r\nhello\r\n", m.ID) }
+
+// empty is the content of messages of which it does not matter.
+var empty mail.Content = strings.NewReader("")
+
+// content reads the whole content of a message.
+func (s *suite) content(id mail.ID) []byte {
+	s.Helper()
+	c, err := s.Content(s.ctx, id)
+	s.ok(err)
+	defer c.Close()
+	b, err := io.ReadAll(io.NewSectionReader(c, 0, c.Size()))
+	s.ok(err)
+	return b
+}
 
 // claim claims up to n, for ten minutes.
 func (s *suite) claim(now time.Time, n int) []mail.Delivery {
