@@ -152,7 +152,7 @@ func TestScheme(t *testing.T) {
 			t.Errorf("%q: %q, want %q", href, got, want)
 		}
 	}
-	if n := testing.AllocsPerRun(10, func() { scheme("https://example.com/") }); n != 0 {
+	if n := testing.AllocsPerRun(10, func() { _ = scheme("https://example.com/") }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

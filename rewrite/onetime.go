@@ -91,14 +91,16 @@ var entrySegment = regexp.MustCompile(`(?i)/(?:(?:verify|verification|confirm|co
 
 // hasSecretSegment reports a path that holds a secret behind what it is for.
 func hasSecretSegment(path string) bool {
+	var slashes [3]int // before the last three segments
 	for at := 0; at < len(path); {
 		n := strings.IndexByte(path[at:], '/')
 		if n < 0 {
 			n = len(path) - at
 		}
-		if isSecret(path[at:at+n]) && entrySegment.MatchString(path[:at]) {
+		if isSecret(path[at:at+n]) && entrySegment.MatchString(path[slashes[0]:at]) {
 			return true
 		}
+		slashes = [3]int{slashes[1], slashes[2], max(at-1, 0)}
 		at += n + 1
 	}
 	return false
