@@ -67,11 +67,11 @@ type Renderer interface {
 // meaning of the methods.
 type Schedule interface {
 	Put(ctx context.Context, m *mail.Message, ds []mail.Delivery, content mail.Content) error
-	Claim(ctx context.Context, now time.Time, n int, lease time.Duration) ([]mail.Delivery, error)
+	Claim(ctx context.Context, now time.Time, n int, lease time.Duration, except ...string) ([]mail.Delivery, error)
 	Start(ctx context.Context, at time.Time, ds []mail.Delivery) error
 	Conclude(ctx context.Context, os []mail.Outcome) error
 	Release(ds []mail.Delivery)
-	NextDue(ctx context.Context) (time.Time, error)
+	NextDue(ctx context.Context, except ...string) (time.Time, error)
 }
 
 // An Archive reads what is kept. The caller of Content closes it.

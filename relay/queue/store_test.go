@@ -95,7 +95,7 @@ func (s *memStore) sorted() []*mail.Delivery {
 	})
 }
 
-func (s *memStore) Claim(_ context.Context, now time.Time, n int, lease time.Duration) (ds []mail.Delivery, err error) {
+func (s *memStore) Claim(_ context.Context, now time.Time, n int, lease time.Duration, except ...string) (ds []mail.Delivery, err error) {
 	if err := s.failing("claim", mail.ID{}); err != nil {
 		return nil, err
 	}
@@ -103,7 +103,7 @@ func (s *memStore) Claim(_ context.Context, now time.Time, n int, lease time.Dur
 	defer s.mu.Unlock()
 	for _, d := range s.sorted() {
 		k := key{d.Message, d.Index}
-		if len(ds) == n || d.NextAttempt.IsZero() || d.NextAttempt.After(now) || !s.free(k, now) {
+		if len(ds) == n || d.NextAttempt.IsZero() || d.NextAttempt.After(now) || !s.free(k, now) || slices.Contains(except, d.Provider) {
 			continue
 		}
 		if !d.Started.IsZero() {
@@ -164,11 +164,11 @@ func (s *memStore) Release(ds []mail.Delivery) {
 	}
 }
 
-func (s *memStore) NextDue(context.Context) (time.Time, error) {
+func (s *memStore) NextDue(_ context.Context, except ...string) (time.Time, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, d := range s.sorted() {
-		if !d.NextAttempt.IsZero() && s.free(key{d.Message, d.Index}, s.clock.Now()) {
+		if !d.NextAttempt.IsZero() && s.free(key{d.Message, d.Index}, s.clock.Now()) && !slices.Contains(except, d.Provider) {
 			return d.NextAttempt, nil
 		}
 	}

@@ -15,26 +15,28 @@ import (
 
 // Claim leases the n deliveries that are due first, of those that are due at
 // now and not leased, and returns them in that order. The lease ends after that
-// time, or with Conclude or Release.
+// time, or with Conclude or Release. Deliveries whose provider is one of except
+// are left where they are, however many, and cost nothing: so mail for which
+// there is no room need not be claimed to get at what is behind it.
 //
 // One whose try had begun when nobody held it any more, as after a crash, comes
 // with Uncertain set: it may have been taken, and is tried again.
-func (s *Store) Claim(ctx context.Context, now time.Time, n int, lease time.Duration) ([]mail.Delivery, error) {
-	ds, err := s.claim(ctx, now, n, lease)
+func (s *Store) Claim(ctx context.Context, now time.Time, n int, lease time.Duration, except ...string) ([]mail.Delivery, error) {
+	ds, err := s.claim(ctx, now, n, lease, except)
 	if err != nil {
 		return nil, fmt.Errorf("claim deliveries: %w", err)
 	}
 	return ds, nil
 }
 
-func (s *Store) claim(ctx context.Context, now time.Time, n int, lease time.Duration) (ds []mail.Delivery, err error) {
+func (s *Store) claim(ctx context.Context, now time.Time, n int, lease time.Duration, except []string) (ds []mail.Delivery, err error) {
 	if err := s.ready(ctx); err != nil {
 		return nil, err
 	}
 	var places []place
 	err = s.leases.pick(now, now.Add(lease), func(free func(place) bool) ([]place, error) {
 		err := s.view(func(t *tx) error {
-			ds = s.pick(t, nanos(now), n, free)
+			ds = s.pick(t, nanos(now), n, free, except)
 			return nil
 		})
 		for i := range ds {
@@ -54,7 +56,7 @@ func (s *Store) claim(ctx context.Context, now time.Time, n int, lease time.Dura
 
 // pick reads what is due and free. A delivery that cannot be read is passed
 // over, so that the others are tried.
-func (s *Store) pick(t *tx, now uint64, n int, free func(place) bool) (ds []mail.Delivery) {
+func (s *Store) pick(t *tx, now uint64, n int, free func(place) bool, except []string) (ds []mail.Delivery) {
 	c := t.in(due).Cursor()
 	for k, _ := c.First(); k != nil && len(ds) < n && binary.BigEndian.Uint64(k) <= now; k, _ = c.Next() {
 		p := placeAt(k)
@@ -66,7 +68,9 @@ func (s *Store) pick(t *tx, now uint64, n int, free func(place) bool) (ds []mail
 			s.o.Log.Error("due delivery cannot be read", "msg", p.id, "index", p.index, "err", err)
 			continue
 		}
-		ds = append(ds, d.Delivery)
+		if !slices.Contains(except, d.Provider) {
+			ds = append(ds, d.Delivery)
+		}
 	}
 	return ds
 }
@@ -211,8 +215,9 @@ func (s *Store) Release(ds []mail.Delivery) {
 }
 
 // NextDue returns when the first delivery that nobody holds is due, in the past
-// where it is late; zero when there is none.
-func (s *Store) NextDue(ctx context.Context) (at time.Time, err error) {
+// where it is late; zero when there is none. Those whose provider is one of
+// except do not count.
+func (s *Store) NextDue(ctx context.Context, except ...string) (at time.Time, err error) {
 	if err := s.ready(ctx); err != nil {
 		return time.Time{}, err
 	}
@@ -221,7 +226,9 @@ func (s *Store) NextDue(ctx context.Context) (at time.Time, err error) {
 		return nil, s.view(func(t *tx) error {
 			c := t.in(due).Cursor()
 			for k, _ := c.First(); k != nil; k, _ = c.Next() {
-				if free(placeAt(k)) {
+				p := placeAt(k)
+				d, err := t.delivery(p)
+				if free(p) && (err != nil || !slices.Contains(except, d.Provider)) {
 					at = dueTime(k)
 					break
 				}

@@ -3,6 +3,7 @@ package storetest
 import (
 	"bytes"
 	"errors"
+	"io"
 	"reflect"
 	"time"
 
@@ -107,6 +108,65 @@ func bodies(s *suite) {
 		}
 		s.reopen()
 	}
+}
+
+// body puts bodies that were written in pieces: each can be read before, after
+// and beside its being put, is what was written, and is taken once.
+func body(s *suite) {
+	for _, size := range []int{0, 1, 32 << 10, 32<<10 + 1, 1 << 20} {
+		want := pattern(size)
+		b := s.NewBody()
+		for rest := want; len(rest) > 0; {
+			n := min(len(rest), 7777)
+			if got, err := b.Write(rest[:n]); got != n || err != nil {
+				s.Fatalf("wrote %d of %d: %v", got, n, err)
+			}
+			rest = rest[n:]
+		}
+		equal(s, "before it is put", bytes.Equal(whole(s, b), want), true)
+		m, ds := s.message(start, "a@x.test")
+		s.ok(s.Put(s.ctx, m, ds, b))
+		equal(s, "after it was put", bytes.Equal(whole(s, b), want), true)
+		if _, err := b.Write([]byte("more")); err == nil {
+			s.Error("a body that was put can be written to")
+		}
+		if m, ds := s.message(start, "a@x.test"); s.Put(s.ctx, m, ds, b) == nil {
+			s.Error("a body was put twice")
+		}
+		s.ok(b.Close())
+		equal(s, "as kept", bytes.Equal(s.content(m.ID), want), true)
+		s.reopen()
+		equal(s, "as kept over a restart", bytes.Equal(s.content(m.ID), want), true)
+	}
+	equal(s, "messages", len(all(s, s.Messages(s.ctx, store.Filter{}))), 5)
+}
+
+// bodyClosed closes bodies that nobody put, and reads and writes closed ones.
+func bodyClosed(s *suite) {
+	for _, size := range []int{1, 100 << 10} {
+		b := s.NewBody()
+		_, err := b.Write(pattern(size))
+		s.ok(err)
+		s.ok(b.Close())
+		if _, err := b.Write([]byte("x")); err == nil {
+			s.Error("wrote to a closed body")
+		}
+		if _, err := b.ReadAt(make([]byte, 1), 0); err == nil || err == io.EOF {
+			s.Errorf("read from a closed body: %v", err)
+		}
+		m, ds := s.message(start, "a@x.test")
+		if s.Put(s.ctx, m, ds, b) == nil {
+			s.Error("put a closed body")
+		}
+	}
+	equal(s, "messages", len(all(s, s.Messages(s.ctx, store.Filter{}))), 0)
+}
+
+func whole(s *suite, c mail.Content) []byte {
+	s.Helper()
+	b, err := io.ReadAll(io.NewSectionReader(c, 0, c.Size()))
+	s.ok(err)
+	return b
 }
 
 func pattern(n int) []byte {

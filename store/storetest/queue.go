@@ -39,6 +39,41 @@ func claimOnce(s *suite) {
 	}
 }
 
+// claimExcept leaves out providers: what is due of them, however much and
+// however long, hides nobody else's.
+func claimExcept(s *suite) {
+	for i := range 50 {
+		s.put(after(time.Duration(i)), "full@x.test")
+	}
+	for i, provider := range []string{"shop/spare", "lab/main", "shop/spare"} {
+		m, ds := s.message(after(time.Minute), fmt.Sprint(i, "@x.test"))
+		ds[0].Provider = provider
+		s.ok(s.Put(s.ctx, m, ds, empty))
+	}
+	claim := func(what string, n int, want []string, except ...string) {
+		s.Helper()
+		ds, err := s.Claim(s.ctx, after(time.Minute), n, time.Hour, except...)
+		s.ok(err)
+		equal(s, what, recipients(ds), want)
+	}
+	next := func(what string, want time.Time, except ...string) {
+		s.Helper()
+		got, err := s.NextDue(s.ctx, except...)
+		s.ok(err)
+		if !got.Equal(want) {
+			s.Errorf("%s: due %v, want %v", what, got, want)
+		}
+	}
+	next("all", start)
+	next("without the full one", after(time.Minute), "shop/main")
+	next("without any", time.Time{}, "shop/main", "shop/spare", "lab/main", "who/knows")
+	claim("without two", 9, []string{"1@x.test"}, "shop/main", "shop/spare")
+	claim("without one", 9, []string{"0@x.test", "2@x.test"}, "shop/main")
+	claim("without all that is left", 9, nil, "shop/main")
+	next("the full one alone is left", time.Time{}, "shop/main")
+	claim("the full one", 2, []string{"full@x.test", "full@x.test"}, "shop/spare")
+}
+
 // leaseEnds expects a lease to end at its time, and by Conclude.
 func leaseEnds(s *suite) {
 	m := s.put(start, "a@x.test")

@@ -5,7 +5,6 @@ package storetest
 import (
 	"context"
 	"fmt"
-	"io"
 	"iter"
 	"strings"
 	"testing"
@@ -19,11 +18,11 @@ import (
 type Backend interface {
 	NewBody() mail.Body
 	Put(context.Context, *mail.Message, []mail.Delivery, mail.Content) error
-	Claim(ctx context.Context, now time.Time, n int, lease time.Duration) ([]mail.Delivery, error)
+	Claim(ctx context.Context, now time.Time, n int, lease time.Duration, except ...string) ([]mail.Delivery, error)
 	Start(context.Context, time.Time, []mail.Delivery) error
 	Conclude(context.Context, []mail.Outcome) error
 	Release([]mail.Delivery)
-	NextDue(context.Context) (time.Time, error)
+	NextDue(ctx context.Context, except ...string) (time.Time, error)
 	Record(context.Context, mail.Event) error
 
 	Message(context.Context, mail.ID) (store.Row, error)
@@ -56,11 +55,14 @@ func Run(t *testing.T, open Open) {
 		{"Journey", journey},
 		{"Detail", detail},
 		{"Bodies", bodies},
+		{"Body", body},
+		{"BodyClosed", bodyClosed},
 		{"Refused", refused},
 		{"Twice", twice},
 		{"Unknown", unknown},
 		{"ClaimOrder", claimOrder},
 		{"ClaimOnce", claimOnce},
+		{"ClaimExcept", claimExcept},
 		{"LeaseEnds", leaseEnds},
 		{"PutStarted", putStarted},
 		{"ReleaseStarted", releaseStarted},
@@ -165,9 +167,7 @@ func (s *suite) content(id mail.ID) []byte {
 	c, err := s.Content(s.ctx, id)
 	s.ok(err)
 	defer c.Close()
-	b, err := io.ReadAll(io.NewSectionReader(c, 0, c.Size()))
-	s.ok(err)
-	return b
+	return whole(s, c)
 }
 
 // claim claims up to n, for ten minutes.
