@@ -127,7 +127,7 @@ func (d *unpacker) decode(enc []byte) {
 		d.fail(errContent)
 		return
 	}
-	d.ended = n < whole/4*3
+	d.ended = d.ended || n < whole/4*3
 	d.text = d.packed[:n]
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"backstamp/mail"
+	"backstamp/track"
 )
 
 // A lengthy content holds a message whose attachment, of size octets, is nowhere
@@ -108,7 +109,7 @@ func TestWriteBodyAllocations(t *testing.T) {
 	if slowness > 1 {
 		t.Skip("the race detector empties pools")
 	}
-	r := newRewriter(t, nil)
+	r, keys := realKeys(t)
 	for _, encoding := range []string{"8bit", "quoted-printable", "base64", "long lines"} {
 		for _, rows := range []int{1, 80} {
 			page := newsletter(rows)
@@ -118,13 +119,41 @@ func TestWriteBodyAllocations(t *testing.T) {
 			}
 			p, c := r.Plan(request(content)), bytes.NewReader(content)
 			got := testing.AllocsPerRun(50, func() {
-				if err := p.WriteBody(discard{}, c, plainLinker{}, 1); err != nil {
+				if err := p.WriteBody(discard{}, c, keys, 1); err != nil {
 					t.Fatal(err)
 				}
 			})
 			if got > 0 {
 				t.Errorf("%s, %d links: %v allocations", encoding, rows+1, got)
 			}
+		}
+	}
+}
+
+// realKeys returns a rewriter whose tokens are signed, and the keys.
+func realKeys(t testing.TB) (*Rewriter, *track.Keys) {
+	t.Helper()
+	keys, err := track.NewKeys([]string{track.GenerateKey()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := New(Settings{BaseURL: testBase}, keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, keys
+}
+
+// BenchmarkRecipientWithKeys is BenchmarkRecipient with tokens that are signed.
+func BenchmarkRecipientWithKeys(b *testing.B) {
+	r, keys := realKeys(b)
+	content := letter(newsletter(98), "quoted-printable", 0)
+	p, c := r.Plan(request(content)), bytes.NewReader(content)
+	b.SetBytes(int64(len(content)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := p.WriteBody(discard{}, c, keys, 1); err != nil {
+			b.Fatal(err)
 		}
 	}
 }
