@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -76,20 +77,17 @@ var strict = base64.RawURLEncoding.Strict()
 
 // EncodeDestination returns the path form of a URL: base64url, with a slash
 // after every 240 characters where more follow.
-func EncodeDestination(url string) string {
-	text := strict.EncodeToString([]byte(url))
-	if len(text) <= segment {
-		return text
+func EncodeDestination(url string) string { return string(AppendDestination(nil, url)) }
+
+// AppendDestination appends EncodeDestination of url to dst.
+func AppendDestination(dst []byte, url string) []byte {
+	const octets = segment / 4 * 3
+	dst = slices.Grow(dst, EncodedDestinationLen(len(url)))
+	for len(url) > octets {
+		dst = append(strict.AppendEncode(dst, []byte(url[:octets])), '/')
+		url = url[octets:]
 	}
-	var b strings.Builder
-	b.Grow(EncodedDestinationLen(len(url)))
-	for len(text) > segment {
-		b.WriteString(text[:segment])
-		b.WriteByte('/')
-		text = text[segment:]
-	}
-	b.WriteString(text)
-	return b.String()
+	return strict.AppendEncode(dst, []byte(url))
 }
 
 // EncodedDestinationLen returns the length of EncodeDestination for a URL of n

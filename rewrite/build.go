@@ -29,7 +29,7 @@ type Request struct {
 // Plan decides what is tracked. It never fails: what cannot be edited safely
 // is left, and Plan.Reason and the links say why.
 func (r *Rewriter) Plan(req Request) (p *Plan) {
-	b := builder{Rewriter: r, req: req, left: newBudget()}
+	b := builder{Rewriter: r, req: req, left: newBudget(), quotedClick: `"` + r.base + mail.PathClick}
 	b.plan = b.untouched("")
 	defer func() { // a fault of ours must not stop mail
 		if recover() != nil {
@@ -78,6 +78,9 @@ type builder struct {
 	pages  []*part     // HTML parts that may be edited, in order
 	why    string      // the first reason why another part may not
 	left   budget
+
+	quotedClick string // what tracking links begin with, behind a quotation mark
+	after       []byte // what the last one ended with
 }
 
 // build fills in the plan, or says why nothing is edited.
@@ -306,11 +309,14 @@ func (b *builder) splices(p *page, verdicts []verdict) []splice {
 
 // click replaces the href of a tracked link. A value without quotes gets them.
 func (b *builder) click(v verdict) splice {
-	before, after := b.base+mail.PathClick, "."+mail.EncodeDestination(v.link.URL)
+	before, after := b.quotedClick, mail.AppendDestination(append(b.after[:0], '.'), v.link.URL)
 	if v.quote == 0 {
-		before, after = `"`+before, after+`"`
+		after = append(after, '"')
+	} else {
+		before = before[1:]
 	}
-	return splice{v.value.from, v.value.to, before, slotLink + v.link.Index - 1, after}
+	b.after = after
+	return splice{v.value.from, v.value.to, before, slotLink + v.link.Index - 1, string(after)}
 }
 
 // pixel returns the open pixel of a page. Mail readers do not load what is not

@@ -3,6 +3,7 @@ package rewrite
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 
 	"backstamp/mail"
 )
@@ -179,10 +180,10 @@ func (d *decoder) byte() byte {
 	return 0
 }
 
-// num reads a number that fits an int32, which no offset exceeds.
+// num reads a number.
 func (d *decoder) num() int {
 	v, n := binary.Uvarint(d.data[d.at:])
-	if n <= 0 || v > 1<<31-1 {
+	if n <= 0 || v > math.MaxInt {
 		d.failed = true
 		return 0
 	}

@@ -183,9 +183,22 @@ func (q *quoter) some(text []byte, n int) (taken int) {
 			q.escaped(c)
 		default:
 			q.unit(c)
+			i += q.run(text[i:n])
 		}
 	}
 	return i
+}
+
+// run appends the plain characters that text begins with, as many as the line
+// takes, and returns how many.
+func (q *quoter) run(text []byte) (n int) {
+	room := min(len(text), quotedMax-1-q.col)
+	for n < room && text[n] > ' ' && isPlain(text[n]) {
+		n++
+	}
+	q.out = append(q.out, text[:n]...)
+	q.col += n
+	return n
 }
 
 // isPlain reports what stands for itself in quoted-printable.
