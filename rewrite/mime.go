@@ -257,22 +257,39 @@ func (s *splitter) next(at int) (d delimiter, found bool) {
 // match reports whether the line at an offset is a delimiter. The line end
 // before it belongs to it.
 func (s *splitter) match(at int) (d delimiter, found bool) {
-	if !bytes.HasPrefix(s.view(at, 2), []byte("--")) {
+	line := s.lineStart(at)
+	if !bytes.HasPrefix(line, []byte("--")) {
 		return d, false
 	}
-	for i, l := range s.open {
-		if !bytes.HasPrefix(s.view(at, maxBoundary+2), l.mark) {
+	for i := range s.open {
+		mark := s.open[i].mark
+		if !bytes.HasPrefix(line, mark) {
 			continue
 		}
-		if d.after, d.last, found = s.delimiterEnd(at + len(l.mark)); found {
-			d.level, d.before = i, max(0, at-1)
-			if d.before > 0 && bytes.HasPrefix(s.view(d.before-1, 1), []byte("\r")) {
-				d.before--
-			}
+		if d.after, d.last, found = s.delimiterEnd(at + len(mark)); found {
+			d.level, d.before = i, s.lineBefore(at)
 			return d, true
 		}
+		line = s.lineStart(at) // what was seen before may have moved
 	}
 	return d, false
+}
+
+// lineStart returns as much of the line at an offset as a delimiter may have
+// before its blanks.
+func (s *splitter) lineStart(at int) []byte {
+	text := s.view(at, maxBoundary+2)
+	line, _, _ := bytes.Cut(text[:min(len(text), maxBoundary+2)], []byte("\n"))
+	return line
+}
+
+// lineBefore returns where the line end before an offset lies.
+func (s *splitter) lineBefore(at int) int {
+	at = max(0, at-1)
+	if at > 0 && bytes.HasPrefix(s.view(at-1, 1), []byte("\r")) {
+		at--
+	}
+	return at
 }
 
 // delimiterEnd reads what follows a boundary: blanks, and two hyphens for the
