@@ -8,8 +8,9 @@ type Transaction struct {
 	Message    ID
 	Recipients []string
 	Copy       Copy
-	// Started is called once, before the first byte of content leaves: what it
-	// records must be durable before the final dot. An error ends the attempt.
+	// Started is called before the first byte of content leaves, and again when
+	// the content is begun anew on another connection: what it records must be
+	// durable before the last byte. An error ends the attempt.
 	Started func(context.Context) error
 }
 

@@ -13,7 +13,7 @@ import (
 type Stage string
 
 // The stages. Content is between 354 and the first byte of the message, where
-// the peer says nothing of its own; Dot is after the final dot.
+// the peer says nothing of its own, or between a BDAT and its chunk.
 const (
 	Banner   Stage = "banner"
 	EHLO     Stage = "ehlo"
@@ -26,7 +26,8 @@ const (
 	Rcpt     Stage = "rcpt"
 	Data     Stage = "data"
 	Content  Stage = "content"
-	Dot      Stage = "dot"
+	Chunk    Stage = "chunk" // after a BDAT that is not the last
+	Dot      Stage = "dot"   // after the final dot, or the last BDAT
 	RSET     Stage = "rset"
 	QUIT     Stage = "quit"
 )

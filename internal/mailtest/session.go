@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -112,6 +114,8 @@ func (s *session) command(line string) error {
 		err = s.rcpt(line)
 	case "DATA":
 		err = s.data()
+	case "BDAT":
+		err = s.chunk(arg)
 	case "RSET":
 		s.tx = nil
 		_, err = s.answer("250 2.0.0 Ok", RSET)
@@ -273,6 +277,57 @@ func (s *session) data() error {
 		}
 	}
 	return s.content()
+}
+
+// chunk takes one BDAT (RFC 3030). A chunk that is not the last is answered at
+// the stage Chunk, the last one as a final dot is.
+func (s *session) chunk(arg string) error {
+	size, last := strings.CutSuffix(arg, " LAST")
+	n, err := strconv.Atoi(size)
+	if !s.offers("CHUNKING") || err != nil {
+		return s.write("500 5.5.2 what?")
+	}
+	tx := s.tx
+	if tx == nil {
+		tx = &Transaction{Connection: s.n, Helo: s.helo, User: s.user, TLS: s.tls}
+	}
+	if n > 0 || last {
+		if action := s.peer.next(Content); action != nil {
+			if _, err := action(s, "250 2.0.0 Ok"); err != nil {
+				return err
+			}
+		}
+	}
+	piece := make([]byte, n)
+	got, err := io.ReadFull(s.r, piece)
+	tx.Content = append(tx.Content, piece[:got]...)
+	tx.Raw, tx.Complete = tx.Content, last && err == nil
+	if (last || err != nil) && !s.peer.script.Discard {
+		s.peer.record(*tx)
+	}
+	if err != nil {
+		return err
+	}
+	normal := fmt.Sprintf("250 2.0.0 Ok: %d octets", n)
+	switch {
+	case s.tx == nil:
+		normal = "503 5.5.1 MAIL first"
+	case len(tx.Recipients) == 0:
+		normal = "554 5.5.1 no valid recipients"
+	case last:
+		normal = fmt.Sprintf("250 2.0.0 Ok: queued as PEER%d", len(tx.Content))
+	}
+	if !last {
+		_, err = s.answer(normal, Chunk)
+		return err
+	}
+	s.tx = nil
+	_, err = s.answer(normal, Dot)
+	return err
+}
+
+func (s *session) offers(keyword string) bool {
+	return slices.Contains(s.peer.script.Extensions, keyword)
 }
 
 // content reads the message and answers the final dot.

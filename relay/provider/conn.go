@@ -35,6 +35,7 @@ type conn struct {
 	dirty    bool // a transaction is open: RSET comes first
 	broken   bool // it can carry nothing more
 	messages int
+	heardAt  time.Time // when the last reply came
 }
 
 // A step is one part of the way to a connection that can carry mail.
@@ -318,6 +319,7 @@ func (c *conn) read(d time.Duration) (mail.Reply, error) {
 		c.note("-- " + plain(err).Error())
 		return r, err
 	}
+	c.heardAt = in(0)
 	if r.Code == 421 { // RFC 5321 section 3.8: the server closes
 		c.broken = true
 	}

@@ -11,9 +11,10 @@ import (
 	"backstamp/mail"
 )
 
-// flightMax is how many commands go out before their replies are read. It
-// keeps both sides from filling the other's buffers (RFC 2920 section 3.1).
-const flightMax = 100
+// flightMax is how many commands go out before their replies are read: MAIL,
+// 100 RCPT and DATA fit in. It keeps both sides from filling the other's
+// buffers (RFC 2920 section 3.1).
+const flightMax = 128
 
 // An exchange is one transaction on one connection. Its goroutine is that of
 // Deliver.
@@ -27,9 +28,13 @@ type exchange struct {
 	paths    []string // likewise, by recipient
 	utf8     bool     // MAIL needs SMTPUTF8
 
+	chunking *chunking // what is known of the server; nil: DATA alone
+	manner   manner    // how the content goes out
+
 	mailed bool // MAIL was accepted
-	ready  bool // DATA was answered 354
+	ready  bool // content may follow
 	stale  bool // the connection was dead before anything was accepted
+	again  bool // nothing was taken, and DATA on another connection may do
 
 	clock   clock.Clock
 	observe func(seconds float64) // how long the verdict took
@@ -54,8 +59,8 @@ func (x *exchange) run(ctx context.Context) {
 	defer x.endWith(ctx)()
 	err := x.prepare()
 	if err == nil {
-		err = x.envelope()
-		x.stale = err != nil && x.reused && x.broken && !x.mailed
+		err = x.envelope(ctx)
+		x.stale = err != nil && x.reused && x.broken && !x.mailed && !isUncertain(err)
 	}
 	if err == nil && x.ready {
 		err = x.message(ctx)
@@ -90,6 +95,7 @@ func (x *exchange) prepare() error {
 		return failure("MAIL", "too-large", mail.ClassContent,
 			fmt.Errorf("5.3.4 the message has %d octets, the server takes %d", size, limit))
 	}
+	x.manner = x.pick()
 	if x.t.Copy.EightBit() && !x.offers("8BITMIME") {
 		return failure("MAIL", "8bit", mail.ClassContent,
 			errors.New("5.6.3 the message has 8-bit bytes, and the server does not offer 8BITMIME"))
@@ -160,17 +166,26 @@ func (x *exchange) commands() []command {
 	for _, i := range x.open {
 		cmds = append(cmds, command{stage: "RCPT", line: "RCPT TO:<" + x.paths[i] + ">", recipient: i})
 	}
-	return append(cmds, command{stage: "DATA", line: "DATA"})
+	switch x.manner {
+	case byData:
+		cmds = append(cmds, command{stage: "DATA", line: "DATA"})
+	case byTrial:
+		cmds = append(cmds, command{stage: "BDAT", line: "BDAT 0"})
+	}
+	return cmds
 }
 
-// envelope runs MAIL, RCPT and DATA, many lines in one flight where the
-// server offers PIPELINING.
-func (x *exchange) envelope() error {
+// envelope runs all that comes before the content, many lines in one flight
+// where the server offers PIPELINING.
+func (x *exchange) envelope(ctx context.Context) error {
 	flight := 1
 	if x.offers("PIPELINING") {
 		flight = flightMax
 	}
 	cmds := x.commands()
+	if x.fitsOneFlight(cmds) {
+		return x.atOnce(ctx, cmds)
+	}
 	for len(cmds) > 0 && len(x.open) > 0 {
 		now := cmds[:min(flight, len(cmds))]
 		cmds = cmds[len(now):]
@@ -185,12 +200,17 @@ func (x *exchange) envelope() error {
 				err = x.heard(cmd, r)
 			}
 			if err != nil {
+				if cmd.stage == "BDAT" && r.IsZero() && len(x.open) > 0 {
+					x.giveUpChunks()
+				}
 				return err
 			}
 		}
 	}
-	if x.ready && len(x.open) == 0 {
-		x.loneDot()
+	if x.manner == byChunks {
+		x.ready = len(x.open) > 0
+	} else if x.ready && len(x.open) == 0 {
+		x.noContent()
 	}
 	return nil
 }
@@ -214,6 +234,8 @@ func (x *exchange) heard(cmd command, r mail.Reply) error {
 		x.mailed, x.dirty = true, true
 	case good && cmd.stage == "DATA":
 		x.ready = true
+	case cmd.stage == "BDAT":
+		x.tried(good)
 	case good:
 	case cmd.stage == "RCPT":
 		if x.mailed { // else the reply to MAIL has told
@@ -225,10 +247,13 @@ func (x *exchange) heard(cmd command, r mail.Reply) error {
 	return nil
 }
 
-// loneDot ends a DATA that was granted though there is nobody to send to (RFC
-// 2920 section 3.1). What the server makes of it concerns nobody.
-func (x *exchange) loneDot() {
+// noContent ends a DATA that was granted though there is nobody to send to
+// (RFC 2920 section 3.1). What the server makes of it concerns nobody.
+func (x *exchange) noContent() {
 	x.ready = false
+	if x.manner != byData {
+		return
+	}
 	if _, err := x.cmd("DATA", "."); err == nil {
 		x.dirty = false
 	}
@@ -236,30 +261,40 @@ func (x *exchange) loneDot() {
 
 // message sends the content and hears the verdict.
 func (x *exchange) message(ctx context.Context) error {
-	x.dirty = false
 	if x.r.Buffered() > 0 { // it would be taken for the verdict
 		defer x.close()
 		return x.lastWords(fmt.Errorf("%w: a verdict before the message", errNoReply))
 	}
-	if err := x.stream(ctx); err != nil {
-		x.close() // the final dot must not follow
+	send := x.chunks
+	if x.manner == byData {
+		send, x.dirty = x.stream, false
+	}
+	if err := send(ctx); err != nil {
+		x.close() // the end of the message must not follow
 		return err
 	}
+	return x.verdict()
+}
+
+// verdict hears what became of a message that was sent to its end.
+func (x *exchange) verdict() error {
 	sent := x.clock.Now()
 	r, err := x.read(x.set.Timeouts.Dot)
 	x.observe(x.clock.Now().Sub(sent).Seconds())
 	if err == nil && !r.Positive() && !r.Temporary() && !r.Permanent() {
 		err = fmt.Errorf("%w: %d as the verdict", errNoReply, r.Code)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		x.close()
-		e := failure("message", "uncertain", mail.ClassTemporary, plain(err))
-		e.Uncertain = true
-		return e
+		return uncertain(err)
+	case len(x.open) == 0: // all were refused
+		x.broken = x.broken || r.Positive()
+		return nil
+	case !r.Positive():
+		return x.refused(r)
 	}
-	if !r.Positive() {
-		return refusal("message", r)
-	}
+	x.dirty = false
 	id := upstreamID(r)
 	for _, i := range x.open {
 		x.attempts[i] = mail.Attempt{Reply: r, UpstreamID: id}
@@ -268,13 +303,39 @@ func (x *exchange) message(ctx context.Context) error {
 	return nil
 }
 
+// uncertain is the failure of a message that may have been taken.
+func uncertain(err error) *Error {
+	e := failure("message", "uncertain", mail.ClassTemporary, plain(err))
+	e.Uncertain = true
+	return e
+}
+
+func isUncertain(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Uncertain
+}
+
+// begun says that content is about to leave.
+func (x *exchange) begun(ctx context.Context) error {
+	if x.t.Started == nil {
+		return nil
+	}
+	if err := x.t.Started(ctx); err != nil {
+		return failure("DATA", "ours", mail.ClassTemporary, fmt.Errorf("note the start: %w", err))
+	}
+	return nil
+}
+
+// unreadable is the failure of a copy that could not be read to its end.
+func unreadable(err error) *Error {
+	return failure("DATA", "ours", mail.ClassTemporary, fmt.Errorf("read the message: %w", err))
+}
+
 // stream sends the content and its final dot. After an error the dot has not
 // been sent.
 func (x *exchange) stream(ctx context.Context) error {
-	if x.t.Started != nil {
-		if err := x.t.Started(ctx); err != nil {
-			return failure("DATA", "ours", mail.ClassTemporary, fmt.Errorf("note the start: %w", err))
-		}
+	if err := x.begun(ctx); err != nil {
+		return err
 	}
 	x.note(fmt.Sprintf("C: (a message of %d octets)", x.t.Copy.Size()))
 	dots := &dotWriter{w: x.w}
@@ -284,10 +345,9 @@ func (x *exchange) stream(ctx context.Context) error {
 	case dots.err != nil:
 		return x.lastWords(dots.err)
 	case err != nil:
-		return failure("DATA", "ours", mail.ClassTemporary, fmt.Errorf("read the message: %w", err))
+		return unreadable(err)
 	case dots.n != size:
-		return failure("DATA", "ours", mail.ClassTemporary,
-			fmt.Errorf("read the message: got %d octets, expected %d", dots.n, size))
+		return unreadable(fmt.Errorf("got %d octets, expected %d", dots.n, size))
 	}
 	x.note("C: .")
 	if err := dots.Close(); err != nil {

@@ -292,3 +292,13 @@ func TestUpstreamIDComesBack(t *testing.T) {
 		t.Errorf("got %+v", a[0])
 	}
 }
+
+// netPipe returns a connection that was heard from just now, and its other end.
+func netPipe(t *testing.T) (*conn, net.Conn) {
+	here, there := net.Pipe()
+	t.Cleanup(func() { there.Close() })
+	s := settings(&mailtest.Peer{})
+	c := &conn{set: &s, ext: extensions([]string{"", "PIPELINING", "CHUNKING"}), tcp: here, heardAt: in(0)}
+	c.use(here)
+	return c, there
+}

@@ -23,19 +23,22 @@ type SMTP struct {
 	metrics *metrics
 	pool    *pool
 	book    *addressBook
+
+	chunking *chunking
 }
 
 func newSMTP(s Settings, clk clock.Clock, log *slog.Logger) *SMTP {
 	m := newMetrics(s.Reg)
 	return &SMTP{
-		set: s, clock: clk, metrics: m, book: newAddressBook(),
+		set: s, clock: clk, metrics: m, book: newAddressBook(), chunking: new(chunking),
 		log:  log.With("provider", s.Name),
 		pool: newPool(s.Connections, s.Timeouts.Idle, m.open.WithLabelValues(s.Name)),
 	}
 }
 
 // Deliver runs a transaction on a kept connection, or on a new one. A kept one
-// that turns out to be dead before anything was accepted is replaced once.
+// that turns out to be dead before anything was accepted is replaced once, and
+// so is one on which BDAT does not do.
 func (s *SMTP) Deliver(ctx context.Context, t mail.Transaction) []mail.Attempt {
 	attempts := s.deliver(ctx, t)
 	s.metrics.count(s.set.Name, attempts)
@@ -54,7 +57,7 @@ func (s *SMTP) deliver(ctx context.Context, t mail.Transaction) []mail.Attempt {
 		}
 		s.pool.release(c)
 	}()
-	for {
+	for known := s.chunking; ; {
 		if c == nil {
 			var err error
 			if c, err = s.open(ctx); err != nil {
@@ -62,12 +65,17 @@ func (s *SMTP) deliver(ctx context.Context, t mail.Transaction) []mail.Attempt {
 			}
 		}
 		x := s.exchange(c, t)
+		x.chunking = known
 		x.run(ctx)
-		if !x.stale || ctx.Err() != nil {
+		switch {
+		case !x.stale && !x.again || ctx.Err() != nil:
 			settled = true
 			return x.attempts
+		case x.again:
+			known = nil // DATA from now on
+		default:
+			s.metrics.stale.WithLabelValues(s.set.Name).Inc()
 		}
-		s.metrics.stale.WithLabelValues(s.set.Name).Inc()
 		s.pool.lose(c)
 		c = nil
 	}
