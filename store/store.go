@@ -28,6 +28,9 @@ var (
 	ErrMissing = errors.New("store: missing")
 	// ErrNewer: a later release wrote it.
 	ErrNewer = errors.New("store: of a later release")
+	// ErrOlder: an earlier release wrote it, and it was opened to be read alone.
+	// Whoever opens it to write brings it up to date.
+	ErrOlder = errors.New("store: of an earlier release")
 	// ErrNone: there is no store yet, and one was not to be made.
 	ErrNone = errors.New("store: none")
 	// ErrLocked: another process has it open.

@@ -132,9 +132,13 @@ func (s *Store) ensure(path string) error {
 	return create(s.dir, path)
 }
 
-// settle puts right what a crash may have left: a store without its marker,
+// settle brings the store up to date, and puts right what a crash may have
+// left: a store without its marker,
 // temporary files, bodies that no commit names.
 func (s *Store) settle() error {
+	if err := s.migrate(); err != nil {
+		return fmt.Errorf("bring it up to date: %w", err)
+	}
 	if err := mark(s.dir); err != nil {
 		return fmt.Errorf("mark that the store exists: %w", classify(err))
 	}

@@ -17,9 +17,9 @@ const (
 	messages     bucket = "messages"       // id → message
 	details      bucket = "details"        // id → mail.Detail without its plan
 	plans        bucket = "plans"          // id → the plan, as rewrite encodes it
-	contents     bucket = "contents"       // id → body, if it is small
+	contents     bucket = "contents"       // id → body, or nothing where it is a file; gone once it expired
 	deliveries   bucket = "deliveries"     // id, be16 index → delivery
-	due          bucket = "due"            // be64 time, id, be16 index → nothing; every unfinished delivery
+	due          bucket = "due"            // provider, NUL, be64 time, id, be16 index → nothing; every unfinished delivery
 	events       bucket = "events"         // be64 time, be32 number → mail.Event, in the order of recording
 	messageEvent bucket = "message_events" // id, key in events → nothing
 	counts       bucket = "counts"         // id → count
@@ -51,25 +51,6 @@ func placeAt(key []byte) (p place) {
 	rest := key[len(key)-len(p.id)-2:]
 	p.index = int(binary.BigEndian.Uint16(rest[copy(p.id[:], rest):]))
 	return p
-}
-
-// dueKey is where an unfinished delivery stands in the due index; the zero
-// time is never.
-func dueKey(at time.Time, p place) []byte {
-	n := uint64(never)
-	if !at.IsZero() {
-		n = nanos(at)
-	}
-	return append(binary.BigEndian.AppendUint64(make([]byte, 0, 20), n), p.key()...)
-}
-
-// dueTime is the inverse of dueKey for the time.
-func dueTime(key []byte) time.Time {
-	n := binary.BigEndian.Uint64(key)
-	if n == never {
-		return time.Time{}
-	}
-	return time.Unix(0, int64(n))
 }
 
 // nanos maps a time to a number that sorts as it does, from 1970 to 2262.

@@ -1,7 +1,6 @@
 package bolt
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,9 +16,6 @@ import (
 
 	"backstamp/store"
 )
-
-// schema is the version of the layout that this code reads and writes.
-const schema = 1
 
 // lockWait is how long another process may keep the file before we give up.
 const lockWait = time.Second
@@ -77,7 +73,7 @@ func initialise(name string) error {
 				return err
 			}
 		}
-		return t.Bucket([]byte(metaBucket)).Put([]byte(schemaKey), binary.BigEndian.AppendUint32(nil, schema))
+		return setVersion(t, schema)
 	})
 	return errors.Join(err, db.Close())
 }
@@ -113,7 +109,7 @@ func openChecked(path string, readOnly bool) (*bbolt.DB, error) {
 	}
 	err = checkFile(path)
 	if err == nil {
-		err = checkSchema(db, path)
+		err = checkSchema(db, path, readOnly)
 	}
 	if err != nil {
 		db.Close()
@@ -155,7 +151,7 @@ func openBolt(path string, readOnly bool) (db *bbolt.DB, err error) {
 }
 
 // checkSchema tells our stores from others, and from those of later releases.
-func checkSchema(db *bbolt.DB, path string) (err error) {
+func checkSchema(db *bbolt.DB, path string, readOnly bool) (err error) {
 	defer caught(&err)()
 	return db.View(func(t *bbolt.Tx) error {
 		for _, name := range buckets {
@@ -163,13 +159,6 @@ func checkSchema(db *bbolt.DB, path string) (err error) {
 				return corruptf("%s is no store of Backstamp: it has no bucket %q", path, name)
 			}
 		}
-		v := t.Bucket([]byte(metaBucket)).Get([]byte(schemaKey))
-		if len(v) != 4 {
-			return corruptf("%s does not say which schema it has", path)
-		}
-		if n := binary.BigEndian.Uint32(v); n > schema {
-			return fmt.Errorf("%w: %s has schema %d, this release knows %d", store.ErrNewer, path, n, schema)
-		}
-		return nil
+		return checkVersion(t, path, readOnly)
 	})
 }

@@ -145,12 +145,10 @@ func (p *put) apply(t *tx) error {
 	err := errors.Join(
 		t.put(messages, p.id[:], p.message),
 		t.put(details, p.id[:], p.detail),
+		t.put(contents, p.id[:], p.content),
 		t.append(p.accepted))
 	if len(p.plan) > 0 {
 		err = errors.Join(err, t.put(plans, p.id[:], p.plan))
-	}
-	if !p.file {
-		err = errors.Join(err, t.put(contents, p.id[:], p.content))
 	}
 	for i := range p.deliveries {
 		err = errors.Join(err, t.save(&p.deliveries[i]))

@@ -57,8 +57,8 @@ func (s *Store) claim(ctx context.Context, now time.Time, n int, lease time.Dura
 // pick reads what is due and free. A delivery that cannot be read is passed
 // over, so that the others are tried.
 func (s *Store) pick(t *tx, now uint64, n int, free func(place) bool, except []string) (ds []mail.Delivery) {
-	c := t.in(due).Cursor()
-	for k, _ := c.First(); k != nil && len(ds) < n && binary.BigEndian.Uint64(k) <= now; k, _ = c.Next() {
+	l := t.dueList(nil, except)
+	for k := l.next(); k != nil && len(ds) < n && binary.BigEndian.Uint64(when(k)) <= now; k = l.next() {
 		p := placeAt(k)
 		if !free(p) {
 			continue
@@ -68,9 +68,7 @@ func (s *Store) pick(t *tx, now uint64, n int, free func(place) bool, except []s
 			s.o.Log.Error("due delivery cannot be read", "msg", p.id, "index", p.index, "err", err)
 			continue
 		}
-		if !slices.Contains(except, d.Provider) {
-			ds = append(ds, d.Delivery)
-		}
+		ds = append(ds, d.Delivery)
 	}
 	return ds
 }
@@ -224,11 +222,9 @@ func (s *Store) NextDue(ctx context.Context, except ...string) (at time.Time, er
 	now := s.o.Clock.Now()
 	err = s.leases.pick(now, now, func(free func(place) bool) ([]place, error) {
 		return nil, s.view(func(t *tx) error {
-			c := t.in(due).Cursor()
-			for k, _ := c.First(); k != nil; k, _ = c.Next() {
-				p := placeAt(k)
-				d, err := t.delivery(p)
-				if free(p) && (err != nil || !slices.Contains(except, d.Provider)) {
+			l := t.dueList(nil, except)
+			for k := l.next(); k != nil; k = l.next() {
+				if free(placeAt(k)) {
 					at = dueTime(k)
 					break
 				}
@@ -247,9 +243,9 @@ func (s *Store) NextDue(ctx context.Context, except ...string) (at time.Time, er
 // changes meanwhile may come twice, or not.
 func (s *Store) Unfinished(ctx context.Context) iter.Seq2[mail.Delivery, error] {
 	return stream(ctx, s, func(t *tx, after []byte) (ds []item[mail.Delivery], next []byte) {
-		c := t.in(due).Cursor()
-		k, _ := seekAfter(c, after)
+		l := t.dueList(after, nil)
 		for range chunk {
+			k := l.next()
 			if k == nil {
 				return ds, nil
 			}
@@ -258,8 +254,7 @@ func (s *Store) Unfinished(ctx context.Context) iter.Seq2[mail.Delivery, error] 
 				d = new(delivery)
 			}
 			ds = append(ds, item[mail.Delivery]{d.Delivery, err})
-			next = slices.Clone(k)
-			k, _ = c.Next()
+			next = slices.Clone(when(k))
 		}
 		return ds, next
 	})

@@ -92,7 +92,7 @@ func (t *tx) change(p place, f func(*delivery)) error {
 		return err
 	}
 	if d.Unfinished() {
-		if err := t.delete(due, dueKey(d.Due, p)); err != nil {
+		if err := t.delete(due, d.dueKey()); err != nil {
 			return err
 		}
 	}
@@ -105,13 +105,12 @@ func (t *tx) change(p place, f func(*delivery)) error {
 
 // save writes a delivery that is not in the due index, or no longer.
 func (t *tx) save(d *delivery) error {
-	p := placeOf(&d.Delivery)
 	if d.Unfinished() {
-		if err := t.put(due, dueKey(d.Due, p), nil); err != nil {
+		if err := t.put(due, d.dueKey(), nil); err != nil {
 			return err
 		}
 	}
-	return t.put(deliveries, p.key(), encode(d))
+	return t.put(deliveries, placeOf(&d.Delivery).key(), encode(d))
 }
 
 // view runs f in a read transaction, which should be short.

@@ -1,0 +1,102 @@
+package bolt
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"go.etcd.io/bbolt"
+
+	"backstamp/store"
+)
+
+// schema is the version of the layout that this code reads and writes.
+//
+//	1  the due index by time alone; contents held inline bodies alone
+//	2  the due index by provider; contents has a key for every message
+const schema = 2
+
+// migrations lead from each version to the next, in its place. Each runs in one
+// transaction, with the change of the version: a crash leaves the one layout or
+// the other.
+var migrations = [...]func(*tx) error{1: byProvider}
+
+// migrate brings a store up to date.
+func (s *Store) migrate() (err error) {
+	defer caught(&err)()
+	for {
+		done := false
+		err := s.db.Update(func(b *bbolt.Tx) error {
+			t := newTx(b)
+			n := version(b)
+			if done = n == schema; done {
+				return nil
+			}
+			s.o.Log.Info("bringing the store up to date", "dir", s.dir, "from", n, "to", n+1)
+			if err := migrations[n](t); err != nil {
+				return err
+			}
+			return setVersion(b, n+1)
+		})
+		if err != nil || done {
+			return classify(err)
+		}
+	}
+}
+
+// version is the schema that a store says it has, 0 where it says none.
+func version(t *bbolt.Tx) uint32 {
+	v := t.Bucket([]byte(metaBucket)).Get([]byte(schemaKey))
+	if len(v) != 4 {
+		return 0
+	}
+	return binary.BigEndian.Uint32(v)
+}
+
+func setVersion(t *bbolt.Tx, n uint32) error {
+	return t.Bucket([]byte(metaBucket)).Put([]byte(schemaKey), binary.BigEndian.AppendUint32(nil, n))
+}
+
+// checkVersion tells stores that this release can use from others.
+func checkVersion(t *bbolt.Tx, path string, readOnly bool) error {
+	switch n := version(t); {
+	case n == 0:
+		return corruptf("%s does not say which schema it has", path)
+	case n > schema:
+		return fmt.Errorf("%w: %s has schema %d, this release knows %d", store.ErrNewer, path, n, schema)
+	case n < schema && readOnly:
+		return fmt.Errorf("%w: %s has schema %d, this release reads %d", store.ErrOlder, path, n, schema)
+	}
+	return nil
+}
+
+// byProvider is the step from schema 1 to 2.
+func byProvider(t *tx) error {
+	if err := t.DeleteBucket([]byte(due)); err != nil {
+		return err
+	}
+	if _, err := t.CreateBucket([]byte(due)); err != nil {
+		return err
+	}
+	c := t.in(deliveries).Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		d, err := decodeDelivery(placeAt(k), v)
+		if err != nil {
+			return err
+		}
+		if d.Unfinished() {
+			if err := t.put(due, d.dueKey(), nil); err != nil {
+				return err
+			}
+		}
+	}
+	c = t.in(messages).Cursor()
+	for k, _ := c.First(); k != nil; k, _ = c.Next() {
+		if t.get(contents, k) != nil {
+			continue
+		}
+		if err := t.put(contents, k, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
