@@ -27,7 +27,8 @@ type Request struct {
 }
 
 // Plan decides what is tracked. It never fails: what cannot be edited safely
-// is left, and Plan.Reason and the links say why.
+// is left, and Plan.Reason and the links say why; where Content cannot be read
+// that is ReasonInternal. In memory are the HTML parts and a window on the rest.
 func (r *Rewriter) Plan(req Request) (p *Plan) {
 	b := builder{Rewriter: r, req: req, left: newBudget(), quotedClick: `"` + r.base + mail.PathClick}
 	b.plan = b.untouched("")

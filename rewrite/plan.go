@@ -120,7 +120,9 @@ func (p *Plan) BodySize(c mail.Content) int64 {
 }
 
 // WriteBody writes what follows the header fields in the copy of a recipient,
-// from 1: the empty line and the body. It asks l for each token.
+// from 1: the empty line and the body. It asks l for each token. It fails where
+// c is not what the plan was made for or cannot be read, where w cannot be
+// written, and where l has no token; some of the body may be written then.
 func (p *Plan) WriteBody(w io.Writer, c mail.Content, l Linker, recipient int) error {
 	if err := p.check(c); err != nil {
 		return err

@@ -47,37 +47,38 @@ var placeholder = bytes.Repeat([]byte("T"), mail.TokenLen)
 // quoteSplices turns splices of the decoded text into splices of enc, with
 // soft breaks in and behind what they insert: every other byte of enc stays.
 func quoteSplices(enc []byte, splices []splice) []splice {
-	out := make([]splice, len(splices))
-	cuts := make([][4]int, len(splices)) // where in q.out before and after lie
 	ranges := encodedRanges(enc, splices)
+	out := make([]splice, len(splices))
+	literals := make([]struct{ before, after span }, len(splices)) // in q.out
 	q := quoter{out: make([]byte, 0, 300*len(splices))}
 	done := 0
 	for i, s := range splices {
 		from, to := ranges[i].from, ranges[i].to
 		q.col = column(q.col, enc[done:from])
-		cuts[i][0] = len(q.out)
+		before := span{from: len(q.out)}
 		if n := takeAlong(enc[done:from], q.col); n > 0 {
 			q.col -= n
 			q.again(enc[from-n : from])
 			from -= n
 		}
 		q.insert(s.before)
-		cuts[i][1] = len(q.out)
+		before.to = len(q.out)
 		if s.slot != slotNone {
 			q.unit(placeholder...)
-			cuts[i][1] = len(q.out) - len(placeholder)
+			before.to = len(q.out) - len(placeholder) // a soft break may come first
 		}
-		cuts[i][2] = len(q.out)
+		after := span{from: len(q.out)}
 		q.insert(s.after)
 		rest, limit := restOfLine(enc, ranges, i)
 		to += q.carryOn(enc[to:], rest, limit)
-		cuts[i][3] = len(q.out)
+		after.to = len(q.out)
 		out[i] = splice{from: from, to: to, slot: s.slot}
+		literals[i].before, literals[i].after = before, after
 		done = to
 	}
-	text := string(q.out) // one string for all
-	for i, c := range cuts {
-		out[i].before, out[i].after = text[c[0]:c[1]], text[c[2]:c[3]]
+	text := string(q.out) // of which the literals are pieces
+	for i, l := range literals {
+		out[i].before, out[i].after = text[l.before.from:l.before.to], text[l.after.from:l.after.to]
 	}
 	return out
 }

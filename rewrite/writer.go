@@ -1,6 +1,7 @@
 package rewrite
 
 import (
+	"cmp"
 	"io"
 	"sync"
 
@@ -54,7 +55,7 @@ func (w *writer) some(from, to, least int) []byte {
 	}
 	p := w.content.view(from, min(least, to-from))
 	if len(p) == 0 {
-		w.fail(w.content.err)
+		w.fail(cmp.Or(w.content.err, errContent))
 	}
 	return p[:min(len(p), to-from)]
 }
