@@ -39,6 +39,9 @@ func FuzzMessage(f *testing.F) {
 		if limit := 4*len(content) + 1000 + 600*len(p.Links()); len(out) > limit {
 			t.Fatalf("%d bytes became %d", len(content), len(out))
 		}
+		if got := len(out) - len(content); p.Growth() != int64(got) {
+			t.Fatalf("it grew by %d, said %d", got, p.Growth())
+		}
 		invert(t, p, content, out)
 		q, err := Decode(p.Encode())
 		if err != nil || !bytes.Equal(rendered(t, q, content, 1), out) {
