@@ -47,6 +47,7 @@ func TestHostile(t *testing.T) {
 		{"10,000 links on one line of quoted-printable", htmlMail("Content-Transfer-Encoding: quoted-printable\n", repeat(`<a href=3D"https://example.com/">x</a>`, 10_000)), ""},
 		{"5,000 vague links in one paragraph", page("<p>" + repeat(`<a href="https://example.com/">here</a> x `, 5000)), ""},
 		{"open links within each other", page(repeat(repeat(`<v:rect href="https://example.com/">`, 400)+repeat(`</v:rect>`, 400), 20) + repeat("text ", 200_000)), ""},
+		{"addresses that patterns look at for long", page(repeat(`<a href="https://example.com/`+repeat("verify-/expires=auth", 60)+`">x</a>`, 10_000)), ReasonHTMLLimits},
 		{"comments never closed", page(repeat("<!--", 500_000)), ReasonNothing},
 		{"conditional comments", page(repeat("<!--[if mso]>", 100_000)), ReasonNothing},
 		{"unclosed tags", page(repeat("<a href=", 300_000)), ReasonNothing},

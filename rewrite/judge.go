@@ -45,6 +45,12 @@ func (j *judge) page(p *page, next int, left *budget) (verdicts []verdict, ok bo
 	verdicts = make([]verdict, len(p.anchors))
 	vague := false
 	for i := range p.anchors {
+		if n := len(p.anchors[i].href); n <= mail.DestinationMax { // patterns look at no other
+			left.urls -= n
+		}
+		if left.urls < 0 {
+			return nil, false
+		}
 		verdicts[i] = j.anchor(p, &p.anchors[i])
 		verdicts[i].link.Index = next + i
 		vague = vague || verdicts[i].link.Decision == mail.Tracked && isVague(p.anchors[i].label)
@@ -98,7 +104,7 @@ func (j *judge) reason(a *anchor, href, s string) string {
 	switch {
 	case href == "":
 		return LinkEmpty
-	case len(href) > mail.DestinationMax && web:
+	case web && (len(href) > mail.DestinationMax || j.clickLen(href) > j.maxURL): // before anything that costs with its length
 		return LinkTooLong
 	case isPlaceholder(href):
 		return LinkPlaceholder

@@ -21,29 +21,29 @@ func isOneTime(href string, found uint64) bool {
 // oneTimeShapes are URLs of widespread software that say what they are.
 var oneTimeShapes = []pattern{
 	{ // WordPress
-		urlWords.set("wp-"),
-		regexp.MustCompile(`(?i)wp-login\.php\?(?:[^#]*&)?(?:action=(?:rp|resetpass|confirmaction|confirm_admin_email|postpass|enter_recovery_mode)\b|key=)|` +
+		words: urlWords.set("wp-"),
+		re: regexp.MustCompile(`(?i)wp-login\.php\?(?:[^#]*&)?(?:action=(?:rp|resetpass|confirmaction|confirm_admin_email|postpass|enter_recovery_mode)\b|key=)|` +
 			`wp-activate\.php\?|wp-admin/[\w.-]+\?(?:[^#]*&)?(?:newuseremail|adminhash)=`),
 	},
 	{ // URLs signed by Laravel and by Symfony
-		urlWords.set("expires"),
-		regexp.MustCompile(`(?i)[?&]expires=\d+&(?:[^#]*&)?signature=[0-9a-f]{40,}|[?&]user=[^&#]*&expires=\d+&hash=`),
+		words: urlWords.set("expires"),
+		re:    regexp.MustCompile(`(?i)[?&]expires=\d+&(?:[^#]*&)?signature=[0-9a-f]{40,}|[?&]user=[^&#]*&expires=\d+&hash=`),
 	},
-	{urlWords.set("action-token"), regexp.MustCompile(`(?i)/login-actions/action-token\?`)}, // Keycloak
+	{words: urlWords.set("action-token"), re: regexp.MustCompile(`(?i)/login-actions/action-token\?`)}, // Keycloak
 	{ // Auth0, and CAS
-		urlWords.set("ticket"),
-		regexp.MustCompile(`(?i)[?&]ticket=[\w-]{16,}|/(?:u|lo)/(?:reset|reset-verify|email-verification)[/?]`),
+		words: urlWords.set("ticket"),
+		re:    regexp.MustCompile(`(?i)[?&]ticket=[\w-]{16,}|/(?:u|lo)/(?:reset|reset-verify|email-verification)[/?]`),
 	},
-	{urlWords.set("oobcode"), regexp.MustCompile(`(?i)oobCode(?:=|%3D)`)},         // Firebase
-	{urlWords.set("id_token_hint"), regexp.MustCompile(`(?i)[?&]id_token_hint=`)}, // Azure AD B2C
+	{words: urlWords.set("oobcode"), re: regexp.MustCompile(`(?i)oobCode(?:=|%3D)`)},         // Firebase
+	{words: urlWords.set("id_token_hint"), re: regexp.MustCompile(`(?i)[?&]id_token_hint=`)}, // Azure AD B2C
 	{ // Supabase, Auth0, and Korean sites
-		urlWords.set("auth", "cert", "code"),
-		regexp.MustCompile(`(?i)/auth/v1/verify\?|/passwordless/verify_redirect\?|[?&](?:auth_?key|auth_?no|cert_?no|cert_?key)=[^&#]`),
+		words: urlWords.set("auth", "cert", "code"),
+		re:    regexp.MustCompile(`(?i)/auth/v1/verify\?|/passwordless/verify_redirect\?|[?&](?:auth_?key|auth_?no|cert_?no|cert_?key)=[^&#]`),
 	},
-	{urlWords.set("mb_"), regexp.MustCompile(`(?i)[?&]mb_(?:md5|nonce)=`)},                            // Gnuboard
-	{urlWords.set("/user/"), regexp.MustCompile(`(?i)/user/(?:reset|registrationpassword)/\d+/\d+/`)}, // Drupal
-	{urlWords.set("z-app-"), regexp.MustCompile(`(?i)/z-app-[\w-]{16,}`)},                             // Slack
-	{urlWords.set("data="), regexp.MustCompile(`(?i)/login/confirm\.php\?data=`)},                     // Moodle
+	{words: urlWords.set("mb_"), re: regexp.MustCompile(`(?i)[?&]mb_(?:md5|nonce)=`)},                            // Gnuboard
+	{words: urlWords.set("/user/"), re: regexp.MustCompile(`(?i)/user/(?:reset|registrationpassword)/\d+/\d+/`)}, // Drupal
+	{words: urlWords.set("z-app-"), re: regexp.MustCompile(`(?i)/z-app-[\w-]{16,}`)},                             // Slack
+	{words: urlWords.set("data="), re: regexp.MustCompile(`(?i)/login/confirm\.php\?data=`)},                     // Moodle
 }
 
 // secretWords occur in the names of parameters that hold a secret.

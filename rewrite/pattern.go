@@ -12,18 +12,19 @@ import (
 type pattern struct {
 	words uint64
 	re    *regexp.Regexp
+	sure  uint64 // words that match by themselves
 }
 
 // match reports whether text, in which found occur, matches.
 func (p pattern) match(text string, found uint64) bool {
-	return found&p.words != 0 && p.re.MatchString(text)
+	return found&p.sure != 0 || found&p.words != 0 && p.re.MatchString(text)
 }
 
 // urlWords are the words of all patterns for URLs, so that one pass serves
 // them all.
 var urlWords = newWords(
 	// ends a subscription
-	"unsub", "opt", "remove", "suscri", "sinscri", "abmeld", "abbestell", "signoff", "mailman", "reject", "refus", "deny",
+	"unsubscri", "unsub", "opt", "remove", "suscri", "sinscri", "abmeld", "abbestell", "signoff", "mailman", "reject", "refus", "deny",
 	"수신거부", "%ec%88%98%ec%8b%a0%ea%b1%b0%eb%b6%80", "%bc%f6%bd%c5%b0%c5%ba%ce",
 	// has a shape of its own
 	"wp-", "wp_", "signature", "expires", "hash", "ticket", "action-token", "oobcode", "id_token_hint", "mb_", "cert", "auth", "/user/", "data=", "z-app-",
@@ -48,18 +49,17 @@ func urlReason(href string) string {
 // nobody's business. The host counts as well. Its second half is for Mailman,
 // for Korean sites, and for 수신거부 in UTF-8 and EUC-KR.
 var unsubscribeURL = pattern{
-	urlWords.set("unsub", "opt", "remove", "suscri", "sinscri", "abmeld", "abbestell", "signoff", "mailman", "reject", "refus", "deny",
-		"수신거부", "%ec%88%98%ec%8b%a0%ea%b1%b0%eb%b6%80", "%bc%f6%bd%c5%b0%c5%ba%ce"),
-	regexp.MustCompile(`(?i)unsubscri|[/?&=._-]unsub(?:[/?&=._-]|$)|\bopt[-_]?out(?:\b|_)|list[-_]?remove|remove[-_]?me\b|` +
+	words: urlWords.set("unsub", "opt", "remove", "suscri", "sinscri", "abmeld", "abbestell", "signoff", "mailman", "reject", "refus", "deny"),
+	re: regexp.MustCompile(`(?i)[/?&=._-]unsub(?:[/?&=._-]|$)|\bopt[-_]?out(?:\b|_)|list[-_]?remove|remove[-_]?me\b|` +
 		`desuscri|desinscri|abmelden|abbestell|[?&]signoff|` +
 		`/mailman/options/|` +
-		`(?:mail|news|sms|recv|receive|receipt|spam)[-_/]?(?:reject|refus|deny)|(?:reject|refuse|deny)[-_]?(?:e?mail|sms|receive)\b|/(?:reject|refuse)(?:\.\w{2,5})?/?(?:[?#]|$)|` +
-		`수신거부|%EC%88%98%EC%8B%A0%EA%B1%B0%EB%B6%80|%BC%F6%BD%C5%B0%C5%BA%CE`),
+		`(?:mail|news|sms|recv|receive|receipt|spam)[-_/]?(?:reject|refus|deny)|(?:reject|refuse|deny)[-_]?(?:e?mail|sms|receive)\b|/(?:reject|refuse)(?:\.\w{2,5})?/?(?:[?#]|$)`),
+	sure: urlWords.set("unsubscri", "수신거부", "%ec%88%98%ec%8b%a0%ea%b1%b0%eb%b6%80", "%bc%f6%bd%c5%b0%c5%ba%ce"),
 }
 
 // textWords are the words of unsubscribeText, small and capital beyond ASCII.
 var textWords = newWords(
-	"subscri", "opt", "stop receiving", "no longer", "remove", "leave",
+	"unsubscri", "subscri", "opt", "stop receiving", "no longer", "remove", "leave",
 	"수신", "구독", "받지", "그만", "配信", "購読", "登録", "受信", "退", "取消", "不再",
 	"abmeld", "abbestell", "austrag", "sabonn", "sinscri", "ne plus", "baja", "suscri", "dejar de", "dejes de",
 	"inscri", "assinatura", "descadastr", "deixar de", "iscri", "cancella",
@@ -73,8 +73,8 @@ var textWords = newWords(
 // Turkish. Managing a subscription may mean to end one, its plan or its bill
 // does not.
 var unsubscribeText = pattern{
-	^uint64(0),
-	regexp.MustCompile(`(?i)unsubscri|\bopt(?:ing)?[ -]?out\b|stop receiving|no longer (?:wish|want)|remove (?:me|yourself) from|leave this (?:mailing )?list|` +
+	words: ^uint64(0),
+	re: regexp.MustCompile(`(?i)\bopt(?:ing)?[ -]?out\b|stop receiving|no longer (?:wish|want)|remove (?:me|yourself) from|leave this (?:mailing )?list|` +
 		`manage (?:your |my |e-?mail |newsletter )*subscriptions?(?: preferences| settings)?(?:$|[^\pL\d ]| +(?:or|and|here|at|by)\b)|` +
 		`수신\s*(?:을|를)?\s*(?:거부|거절|해지|중지|중단|차단|취소|철회|원하지|원치|희망하지)|수신\s*동의\s*(?:를)?\s*(?:철회|해지|취소)|구독\s*(?:을|를)?\s*(?:취소|해지|중지|중단|거부)|받지\s*않|그만\s*받|` +
 		`(?:配信|購読|受信|登録)(?:を|の)?(?:停止|解除|拒否|中止|やめ|希望され?な)|退会|退订|退訂|取消(?:订|訂)(?:阅|閱)|不再(?:接收|收到)|` +
@@ -85,6 +85,7 @@ var unsubscribeText = pattern{
 		`\bafmeld|uitschrij|schrijf (?:je|u|me) uit|(?:nieuwsbrief|abonnement) opzeg|wypisz|wypisa|(?:anuluj|rezygn\pL+ z|zrezygnuj z) subskry|` +
 		`avregistrer|avprenumer|avsluta (?:din )?prenumer|avmeld|(?:peru(?:uta)?|lopeta) (?:uutiskirjeen )?tilau|poistu postituslist|` +
 		`abonel[iİ]k\pL* (?:ç[ıI]k|ayr[ıI]l|[iİ]ptal)|abonel[iİ][ğg][iİ]\pL* (?:[iİ]ptal|sonland[ıI]r)|l[iİ]steden (?:ç[ıI]k|ayr[ıI]l)`),
+	sure: textWords.set("unsubscri"),
 }
 
 // isUnsubscribeText reports whether the label of a link, or the sentence it

@@ -14,12 +14,13 @@ const (
 	maxAnchors = 10_000   // links, and as many opt-outs, of all parts; a token has two bytes for the number of a link
 	maxTag     = 8 << 20  // octets; an image may lie in a tag, as data:
 	maxAttrs   = 1000     // of one tag
+	maxURLs    = 4 << 20  // octets of all addresses that patterns run over
 )
 
 // A budget is how much of a message may still be taken in.
-type budget struct{ nodes, anchors, optOuts int }
+type budget struct{ nodes, anchors, optOuts, urls int }
 
-func newBudget() budget { return budget{maxNodes, maxAnchors, maxAnchors} }
+func newBudget() budget { return budget{maxNodes, maxAnchors, maxAnchors, maxURLs} }
 
 // scanPage finds in text what decisions and splices need, at the cost of left.
 // ok is false beyond a bound.
