@@ -29,6 +29,7 @@ type job struct {
 	epoch   int         // of its lane
 	probe   bool        // shows whether a parked lane works again
 	crashes map[int]int // how often an index crashed before
+	then    []func()    // what waits for its end
 }
 
 // first reports whether the deliveries were marked as begun when they were

@@ -21,7 +21,7 @@ func (q *Queue) Retry(ctx context.Context, ids ...mail.ID) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return q.command(ctx, func(s *scheduler, done func(int, error)) { s.retry(ds, done) })
+	return q.command(ctx, func(s *scheduler, done func(int, error)) { s.retry(ds, false, done) })
 }
 
 // Hold keeps the deliveries of a message until Retry, and returns how many. A
@@ -133,18 +133,25 @@ func (q *Queue) command(ctx context.Context, f func(s *scheduler, done func(int,
 	}
 }
 
-// retry is Retry where the lanes are known.
-func (s *scheduler) retry(ds []mail.Delivery, done func(int, error)) {
+// retry is Retry where the lanes are known. Owed says that a person was told
+// that it will be done.
+func (s *scheduler) retry(ds []mail.Delivery, owed bool, done func(int, error)) {
 	var keys []key
+	later := 0
 	invited := map[*lane]bool{}
-	now := s.clock.Now()
 	for _, d := range ds {
 		k := key{d.Message, d.Index}
 		l := s.laneOf(d.Provider)
-		// A try whose outcome is on record, so that the next one has its time,
-		// is over for everybody but the worker that is still to say so.
-		trying := s.busy[k].use == running && !d.NextAttempt.After(now)
-		if l == nil || trying || d.Status != mail.Deferred && d.Status != mail.Held {
+		if l == nil || d.Status != mail.Deferred && d.Status != mail.Held {
+			continue
+		}
+		if h := s.busy[k]; h.use == running {
+			if d.NextAttempt.IsZero() || d.NextAttempt.After(s.clock.Now()) {
+				// The outcome of the try is on record: it is over for everybody but
+				// the worker that is still to say so, and the lane that is to learn.
+				h.job.then = append(h.job.then, func() { s.retry([]mail.Delivery{d}, true, func(int, error) {}) })
+				later++
+			}
 			continue
 		}
 		switch l.state.State {
@@ -160,7 +167,7 @@ func (s *scheduler) retry(ds []mail.Delivery, done func(int, error)) {
 		delete(s.crashes, k)
 		keys = append(keys, k)
 	}
-	s.amend(amendment{keys: keys, change: dueNow, done: done})
+	s.amend(amendment{keys: keys, change: dueNow, owed: owed, done: func(n int, err error) { done(n+later, err) }})
 }
 
 // dueNow is the change that makes a deferred or held delivery due.

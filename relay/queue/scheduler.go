@@ -436,6 +436,9 @@ func (s *scheduler) done(j *job, results []result, rest []int) {
 		s.release(k, r.status)
 	}
 	s.putBack(j, rest)
+	for _, f := range j.then {
+		f()
+	}
 }
 
 // putBack queues what a job left for another turn.

@@ -28,12 +28,14 @@ type memStore struct {
 	reads    int                               // of content
 	fail     func(op string, id mail.ID) error // asked before each operation
 	recorded func()                            // called after the next Conclude
+	changed  chan struct{}                     // closed and renewed by every Conclude
 }
 
 func newMemStore() *memStore {
 	return &memStore{
 		clock: clock.System{}, messages: map[mail.ID]*mail.Message{}, content: map[mail.ID]mail.Content{},
 		rows: map[key]*mail.Delivery{}, leases: map[key]time.Time{}, states: map[string]store.ProviderState{},
+		changed: make(chan struct{}),
 	}
 }
 
@@ -135,6 +137,8 @@ func (s *memStore) Conclude(_ context.Context, os []mail.Outcome) error {
 	defer func() {
 		f := s.recorded
 		s.recorded = nil
+		close(s.changed)
+		s.changed = make(chan struct{})
 		s.mu.Unlock()
 		if f != nil {
 			f()
