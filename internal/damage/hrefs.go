@@ -14,6 +14,7 @@ type Href struct {
 	Label  string // what stands in the element, and the alt texts of its images
 	Around string // the text near it
 	OptOut bool   // the tag itself has an attribute that keeps trackers off
+	Hidden bool   // from browsers: in a conditional comment, or VML
 }
 
 // Web reports an http(s) address.
@@ -45,6 +46,7 @@ type lister struct {
 	at    []int // where in text each begins
 	open  int   // 1 + index of the link whose text is being read
 	text  strings.Builder
+	hides int // conditional comments around
 }
 
 func (l *lister) read(page string) {
@@ -61,7 +63,9 @@ func (l *lister) read(page string) {
 		case html.CommentToken:
 			comment := string(z.Raw())
 			if _, body, ok := strings.Cut(comment, "]>"); ok && strings.HasPrefix(strings.TrimSpace(strings.TrimPrefix(comment, "<!--")), "[if") {
+				l.hides++
 				l.read(strings.TrimSuffix(body, "-->"))
+				l.hides--
 			}
 			continue
 		}
@@ -106,7 +110,7 @@ func (l *lister) onStart(tok html.Token) {
 	case tok.Data == "img":
 		l.add(seen["alt"])
 	case ok && (tok.Data == "a" || tok.Data == "area" || strings.HasPrefix(tok.Data, "v:")):
-		h := Href{URL: href}
+		h := Href{URL: href, Hidden: l.hides > 0 || strings.HasPrefix(tok.Data, "v:")}
 		for name, value := range seen {
 			h.OptOut = h.OptOut || isOptOut(name, strings.ToLower(value))
 		}

@@ -51,7 +51,8 @@ var (
 // headerEnd returns where the first line begins that may not stand in a header.
 func headerEnd(content []byte) (at int) {
 	for line := range bytes.Lines(content) {
-		if !fieldLine.Match(line) || len(bytes.TrimRight(line, "\r\n")) == 0 {
+		continued := line[0] == ' ' || line[0] == '\t'
+		if !fieldLine.Match(line) || continued && at == 0 {
 			break
 		}
 		at += len(line)

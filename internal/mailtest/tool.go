@@ -1,0 +1,24 @@
+package mailtest
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// Tool finds a program of the machine. Where it is missing the test skips, or
+// fails where BACKSTAMP_TEST_TOOLS is required.
+func Tool(t testing.TB, name string) (path string) {
+	t.Helper()
+	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/usr/bin") {
+		path := filepath.Join(dir, name)
+		if info, err := os.Stat(path); err == nil && !info.IsDir() {
+			return path
+		}
+	}
+	if os.Getenv("BACKSTAMP_TEST_TOOLS") == "required" {
+		t.Fatalf("%s is not installed", name)
+	}
+	t.Skipf("%s is not installed", name)
+	return ""
+}
