@@ -300,13 +300,14 @@ func TestUnreadable(t *testing.T) {
 
 // TestSplitHostile: what a message costs is linear in its size.
 func TestSplitHostile(t *testing.T) {
-	repeat := strings.Repeat
+	repeat := func(s string, n int) string { return strings.Repeat(s, max(1, n/slowness)) }
 	multipart := func(boundary, body string) string {
 		return "Content-Type: multipart/mixed; boundary=\"" + boundary + "\"\r\n\r\n--" + boundary + "\r\n" + body
 	}
+	long := strings.Repeat("b", maxBoundary-100)
 	alike := "" // multiparts in each other whose boundaries differ at their ends
 	for i := range maxDepth - 1 {
-		alike += multipart(repeat("b", maxBoundary-100)+fmt.Sprint(i), "")
+		alike += multipart(long+fmt.Sprint(i), "")
 	}
 	for name, content := range map[string]string{
 		"a line":                           repeat("x", 25<<20),
@@ -315,11 +316,11 @@ func TestSplitHostile(t *testing.T) {
 		"hyphens":                          repeat("--\r\n", 25<<18),
 		"hyphens in a part":                multipart("b", "\r\n"+repeat("--\r\n", 25<<18)),
 		"hyphens in 49 parts":              alike + "\r\n" + repeat("--\r\n", 25<<18),
-		"nearly delimiters of 49 parts":    alike + "\r\n" + repeat("--"+repeat("b", maxBoundary-100)+"\r\n", 25<<10),
-		"blanks behind delimiters":         alike + "\r\n" + repeat("--"+repeat("b", maxBoundary-100)+"0"+repeat(" ", 2<<20)+"x\r\n", 10),
+		"nearly delimiters of 49 parts":    alike + "\r\n" + repeat("--"+long+"\r\n", 25<<10),
+		"blanks behind delimiters":         alike + "\r\n" + repeat("--"+long+"0"+repeat(" ", 2<<20)+"x\r\n", 10),
 		"parts without an end to headers":  multipart("a:b", repeat("--a:b\r\nA: b\r\n", 1<<20)),
-		"parts of long headers":            multipart("b", repeat(repeat("A: b\r\n", 100_000)+"--b\r\n", 15)),
-		"parts of a line that is no field": multipart("b", repeat(repeat("x", 1<<20)+"\r\n--b\r\n", 25)),
+		"parts of long headers":            multipart("b", repeat(strings.Repeat("A: b\r\n", 100_000)+"--b\r\n", 15)),
+		"parts of a line that is no field": multipart("b", repeat(strings.Repeat("x", 1<<20)+"\r\n--b\r\n", 25)),
 		"empty lines":                      multipart("b", repeat("\r\n", 12<<20)),
 		"nothing but delimiters":           multipart("b", repeat("--b\r\n", 5<<20)),
 	} {
