@@ -254,7 +254,7 @@ func TestPending(t *testing.T) {
 		keys = append(keys, p.Key)
 	}
 	want := []string{
-		"retention", "clients.printers.charset", "clients.printers.rate", "accounts.shop.notices", "accounts.shop.failover",
+		"clients.printers.charset", "clients.printers.rate", "accounts.shop.notices", "accounts.shop.failover",
 		"accounts.shop.providers.main.daily_limit", "accounts.shop.providers.main.rate", "accounts.shop.reply",
 	}
 	if !slices.Equal(keys, want) {

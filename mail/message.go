@@ -23,8 +23,9 @@ type Message struct {
 	Meta       map[string]string `json:"meta,omitempty"`
 	Size       int64             `json:"size"` // octets as received, after line ends were put right
 	Tracked    bool              `json:"tracked,omitempty"`
-	Reason     string            `json:"reason,omitempty"` // why it is not tracked
-	Shared     bool              `json:"shared,omitempty"` // one copy and token for all its recipients
+	Reason     string            `json:"reason,omitempty"`  // why it is not tracked
+	Shared     bool              `json:"shared,omitempty"`  // one copy and token for all its recipients
+	Expired    bool              `json:"expired,omitempty"` // its content is gone, by retention
 
 	Detail Detail `json:"-"` // read only where one message is looked at
 	Tally  Tally  `json:"-"` // the hits of a Shared message, which belong to no recipient

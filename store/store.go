@@ -15,6 +15,8 @@ import (
 var (
 	// ErrNotFound: no such message.
 	ErrNotFound = mail.ErrNotFound
+	// ErrExpired: the content of the message was deleted by retention.
+	ErrExpired = errors.New("store: content deleted by retention")
 	// ErrFull: no space, read-only or no permission. It works again once that
 	// is mended.
 	ErrFull = mail.ErrFull
@@ -73,6 +75,19 @@ type EventFilter struct {
 type EventRow struct {
 	Cursor []byte
 	mail.Event
+}
+
+// Retention says how long is kept what nobody needs to send mail any more; zero
+// is for ever.
+type Retention struct {
+	Content time.Duration // bodies, plans and transcripts, from their receipt
+	Events  time.Duration // from their being recorded
+}
+
+// Expired counts what retention deleted.
+type Expired struct {
+	Contents int
+	Events   int
 }
 
 // Usage is what one provider took on one day (UTC) for one account.

@@ -97,6 +97,9 @@ func (h *Handler) failureOf(r *http.Request, err error) failure {
 	if errors.Is(err, mail.ErrNotFound) {
 		return failure{http.StatusNotFound, "no such message"}
 	}
+	if errors.Is(err, store.ErrExpired) {
+		return failure{http.StatusNotFound, "the content of this message is gone: it was older than retention.content keeps it"}
+	}
 	f := failure{http.StatusInternalServerError, "internal error; the log says more"}
 	if errors.Is(err, store.ErrCorrupt) {
 		f.text = "what is stored is damaged; it is kept for a person to look at"

@@ -138,6 +138,7 @@ type eventRow struct {
 
 type showRow struct {
 	messageRow
+	Expired    bool         `json:"expired"` // content, plan and transcript were deleted by retention
 	Links      []linkRow    `json:"links"`
 	Events     []eventRow   `json:"events"`
 	Alignment  alignmentRow `json:"alignment"`
@@ -217,7 +218,7 @@ func newShowRow(r store.Row, links []linkRow) showRow {
 	d := r.Message.Detail
 	a := d.Alignment
 	return showRow{
-		messageRow: newMessageRow(r), Links: links, Events: []eventRow{},
+		messageRow: newMessageRow(r), Expired: r.Message.Expired, Links: links, Events: []eventRow{},
 		Alignment: alignmentRow{a.Rule, a.From, text(a.Identity), a.Action},
 		Quirks:    orEmpty(d.Quirks), Transcript: orEmpty(d.Transcript),
 	}

@@ -192,6 +192,7 @@ func (s *server) assemble() (stages []stage, bound addresses, done func(), err e
 		{"tracking events", s.track.Run},
 		{"private page", serveHTTP(private, admin)},
 		{"private socket", serveHTTP(socket, control)},
+		{"retention", s.retain},
 		{"store", s.watchStore},
 	}, bound, done, nil
 }

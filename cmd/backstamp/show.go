@@ -80,6 +80,9 @@ func (p *program) showMessage(m messageView) {
 	} else {
 		say("Tracked", "no: %s", m.Reason)
 	}
+	if m.Expired {
+		say("Content", "deleted with plan and transcript: older than retention.content keeps it; its links go on working")
+	}
 	if len(m.Quirks) > 0 {
 		say("Quirks", "%s", strings.Join(m.Quirks, ", "))
 	}

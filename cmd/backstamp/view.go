@@ -20,6 +20,7 @@ type (
 		Received   time.Time
 		Tracked    bool
 		Reason     string
+		Expired    bool
 		Deliveries []deliveryView
 		Links      []linkView
 		Events     []eventView

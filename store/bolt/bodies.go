@@ -115,7 +115,7 @@ func (s *Store) orphan(t *tx, name string) bool {
 		return false
 	}
 	m, err := t.message(id)
-	return errors.Is(err, store.ErrNotFound) || err == nil && !m.File
+	return errors.Is(err, store.ErrNotFound) || err == nil && (!m.File || m.Expired)
 }
 
 // osDisk is the disk of the machine.

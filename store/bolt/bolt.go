@@ -56,6 +56,7 @@ type Store struct {
 	writer  *writer
 	leases  *leases
 	watch   *watch
+	upkeep  upkeep // held by retention or a backup
 	health  *health
 	metrics *metrics
 	pending sync.WaitGroup // releases that write behind their caller
@@ -66,7 +67,7 @@ type Store struct {
 // within about a second), ErrNewer or ErrFull. A store that it refuses is left
 // as it is.
 func Open(dir string, o Options) (*Store, error) {
-	s := &Store{dir: dir, o: o.filled(), leases: newLeases(), buffers: newBuffers(), watch: newWatch(), health: newHealth()}
+	s := &Store{dir: dir, o: o.filled(), leases: newLeases(), buffers: newBuffers(), watch: newWatch(), upkeep: newUpkeep(), health: newHealth()}
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("open store in %q: %w", dir, err)
 	}

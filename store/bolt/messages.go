@@ -14,7 +14,7 @@ import (
 
 // Content returns the content of a message as it was put, which the caller
 // closes. All of it was checked against its checksum: store.ErrCorrupt when it
-// is not what was put. A body that is a file is read, not held in memory.
+// is not what was put, store.ErrExpired when retention deleted it. A body that is a file is read, not held in memory.
 func (s *Store) Content(ctx context.Context, id mail.ID) (mail.ContentCloser, error) {
 	content, err := s.content(ctx, id)
 	if err != nil {
@@ -37,6 +37,9 @@ func (s *Store) content(ctx context.Context, id mail.ID) (mail.ContentCloser, er
 	})
 	if err != nil {
 		return nil, err
+	}
+	if m.Expired {
+		return nil, store.ErrExpired
 	}
 	if m.File {
 		return s.bodies.open(id, m.Sum)

@@ -32,6 +32,7 @@ type Backend interface {
 	Unfinished(context.Context) iter.Seq2[mail.Delivery, error]
 	Events(context.Context, store.EventFilter) iter.Seq2[store.EventRow, error]
 	Watch() <-chan struct{}
+	Expire(ctx context.Context, now time.Time, r store.Retention) (store.Expired, error)
 
 	Usage(context.Context) iter.Seq2[store.Usage, error]
 	SaveProvider(context.Context, store.ProviderState) error
@@ -72,6 +73,10 @@ func Run(t *testing.T, open Open) {
 		{"NextDue", nextDue},
 		{"ConcludeAllOrNone", concludeAllOrNone},
 		{"Reopen", reopen},
+		{"ExpireContent", expireContent},
+		{"ExpireEvents", expireEvents},
+		{"ExpireNothing", expireNothing},
+		{"ExpireMany", expireMany},
 		{"NeverLower", neverLower},
 		{"OpenEndsRetries", openEndsRetries},
 		{"ImpliedOpen", impliedOpen},
