@@ -82,6 +82,7 @@ func (s *session) plan(m *mail.Message, h mail.Header, content []byte, client Cl
 		Opens:       tx.policy.tracking.Opens && client.allows("opens"),
 		Clicks:      tx.policy.tracking.Clicks && client.allows("clicks"),
 		KeepForeign: tx.account.ProviderHeaders,
+		PixelTop:    controls.PixelTop,
 		Privacy:     tx.policy.tracking.Privacy,
 	}
 	req.Off = tx.off(m, &req, controls)

@@ -23,6 +23,7 @@ type Request struct {
 	Off string
 	// KeepForeign leaves the attributes in that other services' trackers read.
 	KeepForeign bool
+	PixelTop    *bool        // where the pixel goes, for this message; nil: as the settings say
 	Privacy     mail.Privacy // the zero value makes no tokens: nothing is edited
 }
 
@@ -323,7 +324,11 @@ func (b *builder) click(v verdict) splice {
 // pixel returns the open pixel of a page. Mail readers do not load what is not
 // displayed, and show a border where none is forbidden.
 func (b *builder) pixel(p *page) splice {
-	at, _ := p.pixelAt(b.Rewriter.top)
+	top := b.Rewriter.top
+	if b.req.PixelTop != nil {
+		top = *b.req.PixelTop
+	}
+	at, _ := p.pixelAt(top)
 	after := mail.PixelSuffix + `" width="1" height="1" alt="" style="border:0">`
 	if at == len(p.text) && bytes.HasSuffix(p.text, []byte("\r\n")) {
 		after += "\r\n"

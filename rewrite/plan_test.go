@@ -354,3 +354,22 @@ func TestDeepNesting(t *testing.T) {
 		}
 	}
 }
+
+// What a message asks for wins over the settings.
+func TestPixelTopOfOneMessage(t *testing.T) {
+	yes, no := true, false
+	for _, tt := range []struct {
+		settings bool
+		request  *bool
+		top      bool
+	}{{false, nil, false}, {true, nil, true}, {false, &yes, true}, {true, &no, false}} {
+		r := newRewriter(t, func(s *Settings) { s.PixelTop = tt.settings })
+		content := htmlMail("", "<body><p>x</p></body>")
+		req := request(content)
+		req.PixelTop = tt.request
+		out := rendered(t, r.Plan(req), content, 1)
+		if top := bytes.Contains(out, []byte("<body><img ")); top != tt.top || bytes.Contains(out, []byte("</p><img ")) == tt.top {
+			t.Errorf("settings %v, request %v: %q", tt.settings, tt.request, out)
+		}
+	}
+}
