@@ -96,12 +96,29 @@ func (v prover) prove(content []byte) (f proof, err error) {
 	if f.seen, err = v.judge.Copy(content, f.copied); err != nil {
 		return f, err
 	}
-	for _, check := range []func(*proof) error{v.tokens, v.hrefs, v.stored, v.second, v.anew} {
+	for _, check := range []func(*proof) error{v.closed, v.tokens, v.hrefs, v.stored, v.second, v.anew} {
 		if err := check(&f); err != nil {
 			return f, err
 		}
 	}
 	return f, nil
+}
+
+// closed: what the design says is never edited is there octet by octet.
+func (v prover) closed(f *proof) error {
+	var walk func(a, b *damage.Part) error
+	walk = func(a, b *damage.Part) error {
+		if why := neverEdited(a); why != "" && !bytes.Equal(a.Body, b.Body) {
+			return fmt.Errorf("%s was edited: %s", why, damage.Difference(b.Body, a.Body))
+		}
+		for i := range a.Children {
+			if err := walk(a.Children[i], b.Children[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return walk(damage.Split(f.original), damage.Split(f.copied))
 }
 
 // tokens: the links of the copy are those that the plan says are tracked.
