@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"backstamp/internal/crash"
 	"backstamp/mail"
 	"backstamp/relay/align"
 	"backstamp/rewrite"
@@ -52,6 +53,7 @@ func (s *session) accept(ctx context.Context, content []byte) (mail.ID, error) {
 	if err := s.server.queue.Put(ctx, m, bytes.NewReader(content)); err != nil {
 		return mail.ID{}, fmt.Errorf("queue message %v: %w", m.ID, err)
 	}
+	crash.At(crash.BeforeReply)
 	s.report(m)
 	return m.ID, nil
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"backstamp/internal/clock"
+	"backstamp/internal/crash"
 	"backstamp/mail"
 )
 
@@ -278,6 +279,7 @@ func (x *exchange) message(ctx context.Context) error {
 
 // verdict hears what became of a message that was sent to its end.
 func (x *exchange) verdict() error {
+	crash.At(crash.AfterDot)
 	sent := x.clock.Now()
 	r, err := x.read(x.set.Timeouts.Dot)
 	x.observe(x.clock.Now().Sub(sent).Seconds())
@@ -294,6 +296,7 @@ func (x *exchange) verdict() error {
 	case !r.Positive():
 		return x.refused(r)
 	}
+	crash.At(crash.BeforeRecord)
 	x.dirty = false
 	id := upstreamID(r)
 	for _, i := range x.open {
@@ -349,6 +352,7 @@ func (x *exchange) stream(ctx context.Context) error {
 	case dots.n != size:
 		return unreadable(fmt.Errorf("got %d octets, expected %d", dots.n, size))
 	}
+	crash.At(crash.BeforeDot)
 	x.note("C: .")
 	if err := dots.Close(); err != nil {
 		return x.lastWords(err)

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"sync"
 
+	"backstamp/internal/crash"
 	"backstamp/mail"
 )
 
@@ -73,6 +74,7 @@ func (b *body) add(p []byte) (int, error) {
 
 // spill moves the body from memory to a file.
 func (b *body) spill() (err error) {
+	crash.At(crash.BeforeBody)
 	b.name = b.s.bodies.temporary()
 	if b.file, err = b.s.bodies.disk.Create(b.name); err != nil {
 		return err
@@ -128,6 +130,7 @@ func (b *body) keep(id mail.ID) error {
 	if err != nil {
 		return fmt.Errorf("write body: %w", b.s.troubled(err))
 	}
+	crash.At(crash.AfterBody)
 	return nil
 }
 

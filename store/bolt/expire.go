@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"backstamp/internal/crash"
 	"backstamp/mail"
 	"backstamp/store"
 )
@@ -46,7 +47,9 @@ func (s *Store) expireContents(ctx context.Context, before time.Time) (n int, er
 			return nil
 		})
 		if err == nil && len(old) > 0 {
+			crash.At(crash.BeforeExpiry)
 			err = s.write(ctx, 0, func(t *tx) error { return t.expire(old) })
+			crash.At(crash.AfterExpiry)
 		}
 		if err != nil {
 			return n, err

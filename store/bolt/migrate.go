@@ -6,6 +6,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"backstamp/internal/crash"
 	"backstamp/store"
 )
 
@@ -35,11 +36,13 @@ func (s *Store) migrate() (err error) {
 			if err := migrations[n](t); err != nil {
 				return err
 			}
+			crash.At(crash.BeforeMigrate)
 			return setVersion(b, n+1)
 		})
 		if err != nil || done {
 			return classify(err)
 		}
+		crash.At(crash.AfterMigrate)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"backstamp/internal/crash"
 	"backstamp/store"
 )
 
@@ -233,9 +234,11 @@ func (w *writer) update(f func(*tx) error) (err error) {
 		b.Rollback()
 		return err
 	}
+	crash.At(crash.BeforeCommit)
 	if err := w.commit(b); err != nil {
 		return err
 	}
+	crash.At(crash.AfterCommit)
 	if t.last != before {
 		w.s.watch.notify()
 	}
