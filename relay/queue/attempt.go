@@ -43,6 +43,7 @@ type worker struct {
 
 // run does the job and returns the indexes that it left for another turn.
 func (w *worker) run() (rest []int) {
+	defer w.job.pass()
 	m, content, ds, err := w.load()
 	if err != nil {
 		w.unreadable(err)
@@ -118,6 +119,7 @@ func (kept) Close() error { return nil }
 // unreadable concludes all deliveries of a message that could not be read.
 // Nothing was tried, so that nothing is counted.
 func (w *worker) unreadable(err error) {
+	w.job.pass()
 	now := w.clock.Now()
 	var os []mail.Outcome
 	for _, i := range w.job.indexes {
@@ -252,6 +254,7 @@ func (w *worker) try(m *mail.Message, content mail.Content, ds []mail.Delivery) 
 	for _, d := range ds {
 		t.Recipients = append(t.Recipients, d.Recipient)
 	}
+	w.job.begin(w.tries)
 	return answered(ds, w.job.way.Provider.Deliver(w.tries, t), began), false
 }
 

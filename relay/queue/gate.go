@@ -21,6 +21,7 @@ type slots struct {
 	most    int  // as configured
 	shut    bool // parked or held: nothing starts but a probe
 	queued  bool // others wait already, and Put gets in line
+	coming  int  // messages of Put that got in line and that the scheduler does not know yet
 }
 
 func newGate(most int) *gate { return &gate{most: most, slots: map[string]*slots{}} }
@@ -47,7 +48,7 @@ func (g *gate) setRoutes(r Routes) {
 		s.most, s.limit = n, n
 	}
 	for credential, s := range g.slots {
-		if _, ok := most[credential]; !ok && s.running == 0 {
+		if _, ok := most[credential]; !ok && s.running == 0 && s.coming == 0 {
 			delete(g.slots, credential)
 		}
 	}
@@ -61,20 +62,34 @@ func (g *gate) way(provider string) (way, bool) {
 }
 
 // reserve takes up to want slots for Put, none where others wait before it.
-func (g *gate) reserve(credential string, want int) int {
+// Where that is not enough the message is in line, and keeps those after it
+// there, until came.
+func (g *gate) reserve(credential string, want int) (n int, inLine bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s := g.slots[credential]
-	if !g.open || s == nil || s.shut || s.queued {
-		return 0
+	if s == nil {
+		return 0, false
 	}
-	n := 0
-	for n < want && g.room(s) {
+	for g.open && !s.shut && !s.queued && s.coming == 0 && n < want && g.room(s) {
 		g.begin(s)
 		n++
 	}
-	s.queued = n < want
-	return n
+	if n == want {
+		return n, false
+	}
+	s.coming++
+	return n, true
+}
+
+// came says that the scheduler knows of a message that was in line, or that
+// there is none.
+func (g *gate) came(credential string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if s := g.slots[credential]; s != nil {
+		s.coming--
+	}
 }
 
 // take takes a slot for the scheduler, if there is one.

@@ -30,6 +30,11 @@ type job struct {
 	probe   bool        // shows whether a parked lane works again
 	crashes map[int]int // how often an index crashed before
 	then    []func()    // what waits for its end
+
+	line   []string        // where its first tries stand in order
+	wait   []chan struct{} // those before it in their lines
+	went   chan struct{}   // closed once it has begun; nil: nobody asks
+	passed bool            // went is closed
 }
 
 // first reports whether the deliveries were marked as begun when they were
@@ -50,7 +55,6 @@ type lane struct {
 
 	backlog backlog
 	more    map[string]bool // its providers for which the store has something due
-	aside   int             // deliveries that found the backlog full since it last had room
 }
 
 // blocked reports whether the lane is parked or held.

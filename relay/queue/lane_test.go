@@ -268,19 +268,24 @@ func TestHangingProviderStopsNobody(t *testing.T) {
 	})
 }
 
-// What finds the backlog full is put aside, and not for ever.
-func TestPutAsideComesBack(t *testing.T) {
+// What finds the backlog full stays in the store, where nothing changes about
+// it, and follows at once when there is room.
+func TestFullBacklogLeavesTheRest(t *testing.T) {
 	inHouse(t, Settings{Backlog: 50}, func(t *testing.T, h *house) {
 		p := takes(time.Second, ok)
 		h.routes(map[string]Provider{main: p, "blog/main": answering(ok)})
-		m := h.message(main, manyRecipients(300)...)
+		m := h.message(main, manyRecipients(3000)...)
 		m.Tracked = true
 		h.put(m)
-		if d := h.want(m.ID, 300, "held throttling"); d.NextAttempt.IsZero() {
-			t.Errorf("%+v", d)
+		h.want(h.put(h.message("blog/main", "b@x.test")), 1, "sent")
+		h.want(m.ID, 3000, "queued")
+		h.store.mu.Lock()
+		if n := len(h.store.leases); n > 50+claimBatch+4 {
+			t.Errorf("%d are claimed", n)
 		}
-		wait(2 * time.Hour)
-		for i := range 300 {
+		h.store.mu.Unlock()
+		wait(800 * time.Second) // 4 at once, a second each
+		for i := range 3000 {
 			h.want(m.ID, i+1, "sent")
 		}
 	})
@@ -380,15 +385,28 @@ func TestThrottlingSlowsDown(t *testing.T) {
 func TestGateKeepsTheLine(t *testing.T) {
 	g := newGate(100)
 	g.setRoutes(one(2, map[string]Provider{main: nil}))
-	if g.setOpen(true); g.reserve("login", 1) != 0 {
-		t.Error("a slot was given before the scheduler has looked")
+	reserve := func(want, slots int, inLine bool, when string) {
+		t.Helper()
+		if n, line := g.reserve("login", want); n != slots || line != inLine {
+			t.Errorf("%d slots, in line %v %s", n, line, when)
+		}
 	}
-	if g.mark("login", false, false); g.reserve("login", 3) != 2 {
-		t.Error("free slots were not given")
-	}
-	if g.give("login"); g.reserve("login", 1) != 0 {
-		t.Error("a slot was given while others wait")
-	}
+	g.setOpen(true)
+	reserve(1, 0, true, "before the scheduler has looked")
+	g.came("login")
+	g.mark("login", false, false)
+	reserve(1, 1, false, "with free slots")
+	g.give("login")
+	reserve(3, 2, true, "with fewer free slots than are needed")
+	g.give("login")
+	reserve(1, 0, true, "while others wait")
+	g.came("login")
+	g.mark("login", false, false)
+	reserve(1, 0, true, "while the scheduler does not know yet who waits")
+	g.came("login")
+	g.came("login")
+	g.mark("login", false, false)
+	reserve(1, 1, false, "with nobody left in line")
 }
 
 func TestGateKeepsOneForEach(t *testing.T) {
@@ -398,14 +416,14 @@ func TestGateKeepsOneForEach(t *testing.T) {
 	for _, name := range []string{"a", "b", "c"} {
 		g.mark(name, false, false)
 	}
-	if n := g.reserve("a", 9); n != 2 {
+	if n, _ := g.reserve("a", 9); n != 2 {
 		t.Errorf("a got %d of 2", n)
 	}
 	for _, name := range []string{"b", "c"} {
-		if n := g.reserve(name, 9); n != 1 {
+		if n, _ := g.reserve(name, 9); n != 1 {
 			t.Errorf("%s got %d, want the one that is always there", name, n)
 		}
-		if n := g.reserve(name, 1); n != 0 {
+		if n, _ := g.reserve(name, 1); n != 0 {
 			t.Errorf("%s got another one in front of those who wait", name)
 		}
 	}

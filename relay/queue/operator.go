@@ -206,6 +206,7 @@ func (s *scheduler) amend(a amendment) {
 		switch u := s.busy[k].use; {
 		case u != running && u != amending:
 			s.busy[k] = hand{use: amending}
+			s.amends++
 			keys = append(keys, k)
 		case !a.skip:
 			s.after[k] = append(s.after[k], a.change)
@@ -257,10 +258,12 @@ func (q *Queue) amendChunk(ctx context.Context, keys []key, c change) int {
 // amended ends the use of the deliveries of a chunk.
 func (s *scheduler) amended(os []mail.Outcome, still []mail.Delivery, trouble error) {
 	for _, o := range os {
+		s.amends--
 		s.note(o.Next)
 		s.release(key{o.Message, o.Index}, o.Status)
 	}
 	for _, d := range still {
+		s.amends--
 		s.release(key{d.Message, d.Index}, mail.Queued)
 		s.due = true // if it was claimed
 	}

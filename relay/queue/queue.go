@@ -11,7 +11,11 @@
 // Limits, parking and quotas belong to a credential, its lane: every provider
 // entry that uses the credential shares them. Lanes take turns, and so do the
 // providers within a lane; a lane that hangs fills its own slots and backlog
-// and nobody else's.
+// and nobody else's. What finds a backlog full stays in the store as it is.
+//
+// First tries go in order: through one provider entry, and so for one account,
+// the first try of a message to a domain calls on the provider no sooner than
+// those of the messages to that domain that were accepted before it.
 //
 // What a try comes to:
 //
@@ -214,11 +218,13 @@ func (q *Queue) Put(ctx context.Context, m *mail.Message, content mail.Content) 
 	w, _ := q.gate.way(m.Provider)
 	txs := transactions(m, ds, w.MaxRecipients)
 	var jobs []*job
-	for _, tx := range txs[:q.gate.reserve(w.Credential, len(txs))] {
+	n, inLine := q.gate.reserve(w.Credential, len(txs))
+	for _, tx := range txs[:n] {
 		j := &job{id: m.ID, provider: m.Provider, way: w, message: m, content: content}
 		for _, d := range tx {
 			ds[d.Index-1].Started = now
 			j.indexes = append(j.indexes, d.Index)
+			j.goesTo(d)
 		}
 		jobs = append(jobs, j)
 	}
@@ -226,11 +232,20 @@ func (q *Queue) Put(ctx context.Context, m *mail.Message, content mail.Content) 
 	if len(jobs) > 0 { // before they can be found in the store
 		q.inbox.post(func(s *scheduler) { s.expect(jobs) })
 	}
-	if err := q.store.Put(ctx, m, ds, content); err != nil {
-		q.inbox.post(func(s *scheduler) { s.forget(jobs) })
+	err := q.store.Put(ctx, m, ds, content)
+	q.inbox.post(func(s *scheduler) {
+		if err != nil {
+			s.forget(jobs)
+		} else {
+			s.accepted(jobs, m.Provider, restDue(ds))
+		}
+		if inLine {
+			s.gate.came(w.Credential)
+		}
+	})
+	if err != nil {
 		return fmt.Errorf("queueing message %s: %w", m.ID, err)
 	}
-	q.inbox.post(func(s *scheduler) { s.accepted(jobs, m.Provider, restDue(ds)) })
 	return nil
 }
 

@@ -12,8 +12,8 @@ import (
 
 const (
 	claimBatch = 1000
-	backlogLow = 100 // with fewer, more are looked for
-	asideWait  = 5 * time.Minute
+	backlogLow = 100  // with fewer, more are looked for
+	amendMost  = 5000 // being amended, above which none is claimed that may follow
 	probeEvery = 15 * time.Minute
 	storePause = 5 * time.Second // after the store failed us
 	longestNap = 10 * time.Minute
@@ -64,7 +64,9 @@ type scheduler struct {
 	strays  map[key]bool     // claimed while busy: their leases end with that use
 	after   map[key][]change // changes that wait for a running try to end
 	crashes map[key]int
+	order   order
 	helpers int // goroutines beside the workers
+	amends  int // deliveries that are being amended
 	epoch   int // counts changes of routes and of lanes
 
 	due      bool      // the store may have something to claim
@@ -86,6 +88,7 @@ func (q *Queue) Run(ctx context.Context) error {
 	s := &scheduler{
 		Queue: q, stopping: ctx, tries: tries, records: records, due: true,
 		lanes: map[string]*lane{}, busy: map[key]hand{}, strays: map[key]bool{}, after: map[key][]change{}, crashes: map[key]int{},
+		order: order{},
 	}
 	if err := s.restore(); err != nil {
 		return err
@@ -184,11 +187,13 @@ func (s *scheduler) nap() time.Duration {
 	return next.Sub(now)
 }
 
-// claim fills the backlogs from the store while some lane has room.
+// claim fills the backlogs from the store. The mail of providers that have
+// enough stays there, however much it is.
 func (s *scheduler) claim() {
-	for s.wanting() && s.room() && !s.clock.Now().Before(s.pausedTo) {
+	for s.wanting() && s.amends < amendMost && !s.clock.Now().Before(s.pausedTo) {
 		now := s.clock.Now() // anew each time: it has to catch up with what is due
-		ds, err := s.store.Claim(s.stopping, now, claimBatch, lease)
+		sated := s.sated()
+		ds, err := s.store.Claim(s.stopping, now, claimBatch, lease, sated...)
 		if err != nil {
 			s.pause("claiming deliveries", err)
 			return
@@ -198,14 +203,15 @@ func (s *scheduler) claim() {
 		}
 		s.admit(ds)
 		if s.due = len(ds) == claimBatch; !s.due {
-			s.plan(len(ds) == 0, now)
+			s.plan(sated, len(ds) == 0, now)
 		}
 	}
 }
 
-// plan asks when the next claim is worth while, after one that left nothing.
-func (s *scheduler) plan(empty bool, now time.Time) {
-	next, err := s.store.NextDue(s.stopping)
+// plan asks when the next claim is worth while, after one that left nothing but
+// the mail of those who have enough.
+func (s *scheduler) plan(sated []string, empty bool, now time.Time) {
+	next, err := s.store.NextDue(s.stopping, sated...)
 	if err != nil {
 		s.pause("reading the next due time", err)
 		return
@@ -216,6 +222,9 @@ func (s *scheduler) plan(empty bool, now time.Time) {
 	for _, l := range s.lanes {
 		clear(l.more)
 	}
+	for _, provider := range sated {
+		s.laneOf(provider).more[provider] = true
+	}
 	s.dueAt = time.Time{}
 	s.note(next)
 }
@@ -225,12 +234,23 @@ func (s *scheduler) plan(empty bool, now time.Time) {
 func (s *scheduler) wanting() bool {
 	for _, l := range s.lanes {
 		for provider := range l.more {
-			if len(l.backlog.jobs[provider]) < backlogLow {
+			if len(l.backlog.jobs[provider]) < backlogLow && l.backlog.size < s.settings.Backlog {
 				return true
 			}
 		}
 	}
 	return s.due
+}
+
+// sated returns the providers that have enough to do.
+func (s *scheduler) sated() (names []string) {
+	for name := range s.routes.Providers {
+		l := s.laneOf(name)
+		if l.backlog.size >= s.settings.Backlog || len(l.backlog.jobs[name]) >= claimBatch {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // pause keeps from the store for a while when it fails. What is due stays due.
@@ -244,22 +264,11 @@ func (s *scheduler) pause(doing string, err error) {
 	s.log.Error(doing, "err", err)
 }
 
-// room reports whether a claim could find somebody with something to do.
-func (s *scheduler) room() bool {
-	for _, l := range s.lanes {
-		if l.backlog.size < s.settings.Backlog {
-			return true
-		}
-	}
-	return len(s.lanes) == 0
-}
-
 // admit gives claimed deliveries to their lanes. Those that cannot be tried
 // now leave the store's due times, so that they hide nobody else's.
 func (s *scheduler) admit(ds []mail.Delivery) {
 	var last *job
 	var stay []key
-	aside := map[*lane][]key{}
 	for _, d := range ds {
 		k := key{d.Message, d.Index}
 		if s.busy[k].use != 0 {
@@ -271,17 +280,15 @@ func (s *scheduler) admit(ds []mail.Delivery) {
 			stay = append(stay, k)
 			continue
 		}
-		if l.backlog.size >= s.settings.Backlog {
-			aside[l] = append(aside[l], k)
-			continue
-		}
 		if last != nil && last.id == d.Message && last.provider == d.Provider {
 			s.busy[k] = hand{waiting, last}
 			last.indexes = append(last.indexes, d.Index)
+			last.goesTo(d)
 			l.backlog.size++
 			continue
 		}
 		last = &job{id: d.Message, provider: d.Provider, indexes: []int{d.Index}}
+		last.goesTo(d)
 		s.busy[k] = hand{waiting, last}
 		if l.blocked() {
 			l.probing, l.ready = true, false
@@ -290,10 +297,7 @@ func (s *scheduler) admit(ds []mail.Delivery) {
 		}
 		l.backlog.push(last)
 	}
-	s.settle(stay)
-	for l, keys := range aside {
-		s.putAside(l, keys)
-	}
+	s.settle(stay, nil)
 }
 
 // laneOf returns the lane of a provider, nil when it has no route.
@@ -303,18 +307,6 @@ func (s *scheduler) laneOf(provider string) *lane {
 		return nil
 	}
 	return s.lane(w.Credential)
-}
-
-// putAside holds deliveries for which the backlog of their lane has no room,
-// the longer the more there were before them.
-func (s *scheduler) putAside(l *lane, keys []key) {
-	wait := asideWait * time.Duration(1+l.aside/s.settings.Backlog)
-	l.aside += len(keys)
-	s.amend(amendment{keys: keys, change: func(_ mail.Delivery, now time.Time) (o mail.Outcome, ok bool) {
-		hold(&o, mail.HoldThrottling, now.Add(wait))
-		o.Kind = "" // nobody said anything about it
-		return o, true
-	}})
 }
 
 // dispatch launches jobs while there are slots. Lanes take turns.
@@ -333,10 +325,7 @@ func (s *scheduler) dispatch() {
 	total := 0
 	for _, l := range s.ring {
 		total += l.backlog.size
-		if l.backlog.size < s.settings.Backlog/2 {
-			l.aside = 0
-		}
-		s.gate.mark(l.credential, l.blocked(), l.backlog.size > 0 || len(l.more) > 0 || s.due)
+		s.gate.mark(l.credential, l.blocked(), l.backlog.size > 0 || len(l.more) > 0 || s.due || s.sweeping || s.sweepDue)
 	}
 	s.metrics.backlog.Set(float64(total))
 }
@@ -350,8 +339,9 @@ func (s *scheduler) next(l *lane) {
 			indexes = append(indexes, i)
 		}
 	}
-	j.indexes = indexes
 	j.way, _ = s.routes.way(j.provider)
+	indexes = s.share(l, j, indexes)
+	j.indexes = indexes
 	for _, i := range indexes {
 		s.busy[key{j.id, i}] = hand{running, j}
 	}
@@ -361,6 +351,21 @@ func (s *scheduler) next(l *lane) {
 		return
 	}
 	s.launch(l, j)
+}
+
+// share leaves a job as many deliveries as one transaction can have. The others
+// get in line again, where other connections find them.
+func (s *scheduler) share(l *lane, j *job, indexes []int) []int {
+	most := j.way.MaxRecipients
+	if len(indexes) <= most {
+		return indexes
+	}
+	rest := &job{id: j.id, provider: j.provider, indexes: slices.Clone(indexes[most:])}
+	for _, i := range rest.indexes {
+		s.busy[key{j.id, i}] = hand{waiting, rest}
+	}
+	l.backlog.push(rest)
+	return indexes[:most]
 }
 
 // launch starts a worker.
@@ -374,6 +379,7 @@ func (s *scheduler) launch(l *lane, j *job) {
 			j.crashes[i] = n
 		}
 	}
+	s.order.line(j)
 	w := &worker{Queue: s.Queue, job: j, tries: s.tries, records: s.records, stop: s.stopping.Done()}
 	go func() {
 		rest := w.run()
@@ -420,6 +426,7 @@ func (s *scheduler) accepted(jobs []*job, provider string, rest bool) {
 func (s *scheduler) done(j *job, results []result, rest []int) {
 	l := s.lane(j.way.Credential)
 	s.gate.give(l.credential)
+	s.order.leave(j)
 	if j.probe {
 		l.probing, l.ready = false, !slices.ContainsFunc(results, result.tried)
 	}

@@ -224,6 +224,9 @@ func (v view) fit(d mail.Delivery, now time.Time) (o mail.Outcome, ok bool) {
 	return o, d.Reason == mail.HoldAuth || d.Reason == mail.HoldProviderGone || d.NextAttempt.Sub(now) > longest
 }
 
+// sweepBatch is how many deliveries a sweep has in hand at once.
+const sweepBatch = 2000
+
 // sweep finds the deliveries that do not fit and makes them. It follows every
 // change of a lane or of the routes, one sweep at a time.
 func (s *scheduler) sweep() {
@@ -233,34 +236,56 @@ func (s *scheduler) sweep() {
 	s.sweeping, s.sweepDue = true, false
 	v, now := s.view(), s.clock.Now()
 	s.help(func(ctx context.Context) func(*scheduler) {
-		var keys []key
-		for d, err := range s.unfinished(ctx) {
-			if err != nil {
-				return func(s *scheduler) {
-					s.sweeping, s.sweepDue = false, true
-					s.pause("looking through the queue", err)
-				}
-			}
-			if _, ok := v.fit(d, now); ok {
-				keys = append(keys, key{d.Message, d.Index})
-			}
-		}
+		err := s.misfits(ctx, v, now)
 		return func(s *scheduler) {
 			s.sweeping = false
-			s.settle(keys)
+			if err != nil {
+				s.sweepDue = true
+				s.pause("looking through the queue", err)
+			}
 		}
 	})
 }
 
-// settle makes deliveries fit. Should how things stand change before all is
-// recorded, another sweep follows.
-func (s *scheduler) settle(keys []key) {
-	if len(keys) == 0 {
-		return
+// misfits has what does not fit settled, batch after batch, so that a long
+// queue is never in memory whole.
+func (s *scheduler) misfits(ctx context.Context, v view, now time.Time) error {
+	var keys []key
+	settle := func() {
+		batch, settled := keys, make(chan struct{})
+		keys = nil
+		if !s.inbox.post(func(s *scheduler) { s.settle(batch, func() { close(settled) }) }) {
+			return
+		}
+		select {
+		case <-settled:
+		case <-ctx.Done():
+		}
 	}
+	for d, err := range s.unfinished(ctx) {
+		if err != nil {
+			return err
+		}
+		if _, ok := v.fit(d, now); ok {
+			keys = append(keys, key{d.Message, d.Index})
+		}
+		if len(keys) == sweepBatch {
+			settle()
+		}
+	}
+	settle()
+	return nil
+}
+
+// settle makes deliveries fit and then calls done, which may be nil. Should how
+// things stand change before all is recorded, another sweep follows.
+func (s *scheduler) settle(keys []key, done func()) {
 	epoch := s.epoch
 	s.amend(amendment{keys: keys, change: s.view().fit, skip: true, done: func(int, error) {
 		s.sweepDue = s.sweepDue || s.epoch != epoch
+		if done != nil {
+			done()
+		}
 	}})
 }
 
