@@ -102,8 +102,8 @@ func (p *program) withAPI(ctx context.Context, do func(*apiClient) error) error 
 	return do(api)
 }
 
-// mount serves the API on the store for as long as one command runs.
-func (p *program) mount(ctx context.Context, conf *config.Config) (*apiClient, error) {
+// openStore opens the store, to be read, for a command that found no server.
+func (p *program) openStore(conf *config.Config) (*bolt.Store, error) {
 	s, err := bolt.Open(conf.DataDir, bolt.Options{Clock: p.clock, ReadOnly: true})
 	switch {
 	case errors.Is(err, store.ErrNone):
@@ -112,6 +112,15 @@ func (p *program) mount(ctx context.Context, conf *config.Config) (*apiClient, e
 		return nil, exitf(exitFailed, "data_dir %s is in use, and its server does not answer", conf.DataDir)
 	case err != nil:
 		return nil, exitf(exitFailed, "%v", err)
+	}
+	return s, nil
+}
+
+// mount serves the API on the store for as long as one command runs.
+func (p *program) mount(ctx context.Context, conf *config.Config) (*apiClient, error) {
+	s, err := p.openStore(conf)
+	if err != nil {
+		return nil, err
 	}
 	log := slog.New(slog.NewTextHandler(p.err, nil))
 	reg := prometheus.NewRegistry()

@@ -184,7 +184,7 @@ func (s *server) assemble() (stages []stage, bound addresses, done func(), err e
 	s.web.Store(s.private(conf))
 
 	private := &http.Server{Handler: s.side((*web.Handler).Private), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, MaxHeaderBytes: 64 << 10}
-	socket := &http.Server{Handler: s.side((*web.Handler).Local), ReadHeaderTimeout: 10 * time.Second}
+	socket := &http.Server{Handler: s.controlHandler(), ReadHeaderTimeout: 10 * time.Second}
 	return []stage{
 		{"smtp", s.relay.Serve},
 		{"queue", s.queue.Run},

@@ -78,6 +78,8 @@ func initialise(name string) error {
 	return errors.Join(err, db.Close())
 }
 
+const markerText = "A store was made beside this file. If it is gone, Backstamp does not start, so that no mail is lost unseen.\n"
+
 // mark notes beside the store that it exists. The marker tells a store that
 // vanished from one that never was, so it comes after the store is durable.
 func mark(dir string) error {
@@ -88,7 +90,7 @@ func mark(dir string) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString("A store was made beside this file. If it is gone, Backstamp does not start, so that no mail is lost unseen.\n")
+	_, err = f.WriteString(markerText)
 	return errors.Join(err, f.Sync(), f.Close(), osDisk{}.SyncDir(dir))
 }
 
@@ -137,9 +139,17 @@ func openBolt(path string, readOnly bool) (db *bbolt.DB, err error) {
 	if runtime.GOOS != "windows" && bits.UintSize == 64 {
 		o.InitialMmapSize = 1 << 30
 	}
+	var f *os.File
+	o.OpenFile = func(name string, flag int, mode os.FileMode) (_ *os.File, err error) {
+		f, err = os.OpenFile(name, flag, mode)
+		return f, err
+	}
 	db, err = bbolt.Open(path, 0o600, o)
 	var errno syscall.Errno
 	switch {
+	case err == nil && !isFile(f, path):
+		// Whoever held the lock has put another file in its place.
+		return nil, errors.Join(fmt.Errorf("%w: %s was replaced meanwhile", store.ErrLocked, path), db.Close())
 	case err == nil:
 		return db, nil
 	case errors.Is(err, bolterrors.ErrTimeout):
@@ -148,6 +158,16 @@ func openBolt(path string, readOnly bool) (db *bbolt.DB, err error) {
 		return nil, classify(err)
 	}
 	return nil, corruptf("%s: %v", path, err)
+}
+
+// isFile reports whether a file still has that name.
+func isFile(f *os.File, path string) bool {
+	ours, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Stat(path)
+	return err == nil && os.SameFile(ours, named)
 }
 
 // checkSchema tells our stores from others, and from those of later releases.
