@@ -15,6 +15,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"backstamp/internal/damage"
 	"backstamp/internal/mailtest"
 )
 
@@ -25,7 +26,7 @@ const userAgent = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, li
 // A real browser shows the mail that arrived, loads its pixel and clicks its
 // link; the message then is opened and clicked.
 func TestBrowser(t *testing.T) {
-	chromium := needTool(t, "chromium")
+	chromium := mailtest.Tool(t, "chromium")
 	shop := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		fmt.Fprintf(w, "<title>shop</title><p id=there>%s</p>", r.URL.RawQuery)
@@ -43,8 +44,11 @@ Content-Transfer-Encoding: quoted-printable
 hop</a></p></body></html>
 `)
 	mailPage := filepath.Join(t.TempDir(), "mail.html")
-	parts := leaves(upstream.Wait(t).Content, 0)
-	if err := os.WriteFile(mailPage, parts[0].decoded(), 0o600); err != nil {
+	page, err := damage.Split(upstream.Wait(t).Content).Decoded()
+	if err == nil {
+		err = os.WriteFile(mailPage, page, 0o600)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	in.status(id, "sent")
@@ -83,7 +87,7 @@ hop</a></p></body></html>
 
 // The line that serve prints for a first message works as it stands.
 func TestSwaks(t *testing.T) {
-	swaks := needTool(t, "swaks")
+	swaks := mailtest.Tool(t, "swaks")
 	in := start(t, `
 data_dir: data
 listeners: [{address: "127.0.0.1:0", clients: [127.0.0.0/8]}]
@@ -107,7 +111,7 @@ admin: {listen: "127.0.0.1:0"}
 
 // Postfix's own sink takes what we relay.
 func TestSMTPSink(t *testing.T) {
-	sink := needTool(t, "smtp-sink")
+	sink := mailtest.Tool(t, "smtp-sink")
 	dir, err := os.MkdirTemp("", "backstamp") // one that other users reach
 	if err == nil {
 		err = os.Chmod(dir, 0o777)

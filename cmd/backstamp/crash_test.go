@@ -5,22 +5,25 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"backstamp/internal/crash"
+	"backstamp/internal/crashtest"
 	"backstamp/internal/mailtest"
 )
 
@@ -80,111 +83,240 @@ func (c *child) kill() {
 	c.ended <- err
 }
 
-// A ledger holds what was answered with 250.
-type ledger struct {
-	mu    sync.Mutex
-	taken map[string]bool
+// A killing is the program under test: a configuration, a sink as its upstream, and the ledger
+// between them.
+type killing struct {
+	dir, config string
+	binary      []string // the program's command line, without arguments
+	env         []string
+	form        crashtest.Form
+	ledger      *crashtest.Ledger
+	sink        *crashtest.Sink
 }
 
-func (l *ledger) add(subject string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.taken[subject] = true
-}
-
-// load sends mail as fast as one sender can until the server dies.
-func (l *ledger) load(addr, name string) {
-	for conn := 0; ; conn++ {
-		c, err := net.Dial("tcp", addr)
-		if err != nil {
-			return
-		}
-		r := bufio.NewReader(c)
-		say := func(line string) string {
-			fmt.Fprintf(c, "%s\r\n", line)
-			reply, _ := r.ReadString('\n')
-			for len(reply) > 3 && reply[3] == '-' {
-				reply, _ = r.ReadString('\n')
-			}
-			return reply
-		}
-		r.ReadString('\n')
-		say("EHLO load.test")
-		for n := 0; ; n++ {
-			subject := fmt.Sprintf("%s-%d-%d", name, conn, n)
-			say("MAIL FROM:<app@shop.test>")
-			say("RCPT TO:<reader@example.com>")
-			say("DATA")
-			body := "From: app@shop.test\r\nSubject: " + subject + "\r\nContent-Type: text/html\r\n\r\n<a href=\"https://example.com/\">x</a>" + strings.Repeat("padding ", 1000) + "\r\n."
-			reply := say(body)
-			if !strings.HasPrefix(reply, "250 ") {
-				break
-			}
-			l.add(subject)
-		}
-		c.Close()
-	}
-}
-
-var subjectField = regexp.MustCompile(`(?m)^Subject: (\S+)\r?$`)
-
-// 250 means durable: whatever was answered with it arrives, though the program
-// is killed under load again and again.
-func TestKilledUnderLoad(t *testing.T) {
-	cycles := 3
-	if n, err := strconv.Atoi(os.Getenv("BACKSTAMP_TEST_KILLS")); err == nil {
-		cycles = n
-	}
-	upstream := mailtest.Start(t, mailtest.Script{})
-	dir := t.TempDir()
-	file := filepath.Join(dir, "backstamp.yaml")
-	if err := os.WriteFile(file, []byte(relayConfig(upstream.Addr, "")), 0o600); err != nil {
+// newKilling prepares one. Extra is added to the configuration.
+func newKilling(t testing.TB, f crashtest.Flaky, extra string) *killing {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
 		t.Fatal(err)
 	}
-	l := &ledger{taken: map[string]bool{}}
-	for cycle := range cycles {
-		c := spawn(t, file)
-		var senders sync.WaitGroup
-		for s := range 8 {
-			senders.Go(func() { l.load(c.smtp, fmt.Sprintf("c%d-s%d", cycle, s)) })
-		}
-		<-time.After(time.Duration(100+rand.IntN(700)) * time.Millisecond)
-		c.kill()
-		senders.Wait()
+	dir := t.TempDir()
+	tr := &killing{
+		dir: dir, config: filepath.Join(dir, "backstamp.yaml"), binary: []string{self}, env: []string{"BACKSTAMP_TEST_MAIN=1"},
+		form: crashtest.Form{Envelope: crashtest.Envelope{From: "app@shop.test", To: "example.com"}, Seed: f.Seed, HTML: 0.3, Base: publicBase},
 	}
+	if tr.ledger, err = crashtest.OpenLedger(filepath.Join(dir, "ledger"), tr.form); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tr.ledger.Close() })
+	if tr.sink, err = crashtest.Listen("127.0.0.1:0", f, tr.ledger.Take); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tr.sink.Close() })
+	if err := os.WriteFile(tr.config, []byte(relayConfig(tr.sink.Addr(), extra)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return tr
+}
 
-	in := startIn(t, dir, file)
-	missing := maps.Clone(l.taken)
-	for len(missing) > 0 { // Wait gives up when nothing arrives any more
-		delete(missing, subjectOf(upstream.Wait(t)))
+// command returns a command line of the program.
+func (tr *killing) command(args ...string) []string {
+	return append(append(slices.Clone(tr.binary), args...), "--config", tr.config)
+}
+
+// process is the program as what is killed.
+func (tr *killing) process() *crashtest.Process {
+	return &crashtest.Process{Command: tr.command("serve"), Env: tr.env, Announce: announced}
+}
+
+// announced finds where serve takes mail in what it prints.
+var announced = regexp.MustCompile(`^ *SMTP +(\S+)$`)
+
+// run runs the cycles and fails the test unless every promise was kept.
+func (tr *killing) run(t testing.TB, o crashtest.Options) crashtest.Report {
+	t.Helper()
+	if o.Relay == nil {
+		o.Relay = tr.process()
 	}
-	in.stop()
-	arrived := map[string]int{}
-	for _, tx := range upstream.Transactions() {
-		if subject := subjectOf(tx); subject != "" {
-			arrived[subject]++
-		}
+	o.Sink, o.Ledger, o.Seed = tr.sink, tr.ledger, tr.form.Seed
+	o.Drain = append(append([]string{"env"}, tr.env...), tr.command("queue", "retry")...)
+	r, err := crashtest.Run(t.Context(), o)
+	if err != nil {
+		t.Error(err)
 	}
-	twice, uncounted := 0, 0
-	for subject, n := range arrived {
-		twice += n - 1
-		if !l.taken[subject] {
-			uncounted++
-		}
+	var text strings.Builder
+	r.Text(&text)
+	t.Log(text.String())
+	if !r.OK() {
+		t.Error("promises were broken")
 	}
-	t.Logf("%d kills, %d messages answered with 250, %d lost, %d duplicates, %d arrived whose 250 the sender did not see", cycles, len(l.taken), len(missing), twice, uncounted)
-	if len(l.taken) == 0 {
-		t.Error("nothing was answered with 250")
+	return r
+}
+
+// times returns how often a test does what it repeats: as the environment says,
+// else n.
+func times(t testing.TB, variable string, n int) int {
+	t.Helper()
+	text := os.Getenv(variable)
+	if text == "" {
+		return n
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("%s: %v", variable, err)
+	}
+	return n
+}
+
+// mostLoad is as many messages a second as go out while they come in, so that
+// kills meet both.
+const mostLoad = 300
+
+// 250 means durable: whatever was answered with it arrives whole, though the
+// program is killed under load again and again and its upstream is flaky.
+// BACKSTAMP_TEST_KILLS sets how often.
+func TestKilledUnderLoad(t *testing.T) {
+	tr := newKilling(t, crashtest.Flaky{Refuse: 0.01, Before: 0.01, After: 0.01, Delay: 0.02, Seed: rand.Uint64()}, "")
+	tr.run(t, crashtest.Options{Cycles: times(t, "BACKSTAMP_TEST_KILLS", 20), Rate: mostLoad})
+}
+
+// withPoints builds the program with crash points compiled in.
+func withPoints(t testing.TB, tr *killing) {
+	t.Helper()
+	tr.binary, tr.env = []string{filepath.Join(tr.dir, "backstamp-crashpoints")}, nil
+	build := exec.Command(mailtest.Tool(t, "go"), "build", "-tags", "crashpoints", "-o", tr.binary[0], ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
 }
 
-// subjectOf returns the Subject of a message that load sent, "" where a kill of
-// the sender's connection cut it off.
-func subjectOf(tx mailtest.Transaction) string {
-	if m := subjectField.FindSubmatch(tx.Content); m != nil && tx.Complete {
-		return string(m[1])
+// The program ends itself at each point of a message's way.
+// BACKSTAMP_TEST_POINTS sets how often.
+func TestCrashPoints(t *testing.T) {
+	each := times(t, "BACKSTAMP_TEST_POINTS", 1)
+	points := []string{
+		crash.BeforeBody, crash.AfterBody, crash.BeforeCommit, crash.AfterCommit, crash.BeforeReply,
+		crash.BeforeDot, crash.AfterDot, crash.BeforeRecord,
 	}
-	return ""
+	tr := newKilling(t, crashtest.Flaky{Seed: rand.Uint64()}, "")
+	withPoints(t, tr)
+	r := tr.run(t, crashtest.Options{Cycles: each * len(points), Points: points, Pass: 20, Rate: mostLoad})
+	for _, name := range points {
+		if p := r.Points[name]; p.Reached != p.Kills || p.Kills != each {
+			t.Errorf("%s was reached %d times of %d", name, p.Reached, each)
+		}
+	}
+}
+
+// It ends itself while retention, at the start of each life, deletes what the
+// lives before left.
+func TestCrashInRetention(t *testing.T) {
+	each := times(t, "BACKSTAMP_TEST_POINTS", 1)
+	points := []string{crash.BeforeExpiry, crash.AfterExpiry}
+	tr := newKilling(t, crashtest.Flaky{Seed: rand.Uint64()}, "retention: {content: 1s, events: 1s}\n")
+	withPoints(t, tr)
+	tr.run(t, crashtest.Options{Cycles: 2, Rate: mostLoad}) // something to delete
+	r := tr.run(t, crashtest.Options{Cycles: 2 * each, Points: points, Pass: 1, Rate: mostLoad})
+	for _, name := range points {
+		if p := r.Points[name]; p.Reached == 0 {
+			t.Errorf("%s was not reached", name)
+		}
+	}
+}
+
+// An upkept relay is compacted before each start, and ends itself in that.
+type upkept struct {
+	*crashtest.Process
+	compact []string
+	ended   int // times
+}
+
+// Start compacts, to the point, and starts.
+func (u *upkept) Start(ctx context.Context, point string) (string, <-chan struct{}, error) {
+	if point != "" {
+		c := exec.CommandContext(ctx, u.compact[0], u.compact[1:]...)
+		c.Env = append(os.Environ(), crashtest.PointVariable+"="+point)
+		if c.Run() != nil && c.ProcessState.ExitCode() == -1 {
+			u.ended++
+		}
+	}
+	return u.Process.Start(ctx, "")
+}
+
+// It ends itself while the store is compacted.
+func TestCrashInCompact(t *testing.T) {
+	each := times(t, "BACKSTAMP_TEST_POINTS", 1)
+	tr := newKilling(t, crashtest.Flaky{Seed: rand.Uint64()}, "")
+	withPoints(t, tr)
+	tr.run(t, crashtest.Options{Cycles: 1, Rate: mostLoad})
+	u := &upkept{Process: tr.process(), compact: tr.command("compact")}
+	tr.run(t, crashtest.Options{
+		Relay: u, Cycles: 2 * each, Points: []string{crash.BeforeReplace, crash.AfterReplace}, Pass: 1, Rate: mostLoad, Load: 50 * time.Millisecond,
+	})
+	if u.ended != 2*each {
+		t.Errorf("it ended in a compaction %d times of %d", u.ended, 2*each)
+	}
+}
+
+// It ends itself while it brings a store of an earlier release up to date: the
+// next start does, and everything is there.
+func TestCrashInMigration(t *testing.T) {
+	tr := newKilling(t, crashtest.Flaky{}, "")
+	withPoints(t, tr)
+	for range times(t, "BACKSTAMP_TEST_POINTS", 1) {
+		for _, point := range []string{crash.BeforeMigrate, crash.AfterMigrate} {
+			earlier(t, filepath.Join(tr.dir, "data"))
+			p := tr.process()
+			if _, _, err := p.Start(t.Context(), point+":1"); err == nil {
+				p.Kill()
+				t.Fatalf("%s was not reached", point)
+			}
+			if _, _, err := p.Start(t.Context(), ""); err != nil {
+				t.Fatal(err)
+			}
+			if n := len(decodeRows(t, runOK(t, tr.command("messages", "--json")))); n != migrated {
+				t.Errorf("%d messages after %s, want %d", n, point, migrated)
+			}
+			if err := p.Stop(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// migrated is how many messages the store of an earlier release has.
+const migrated = 0
+
+// earlier puts a store of an earlier release in a directory.
+func earlier(t testing.TB, dir string) {
+	t.Helper()
+	from := filepath.Join("..", "..", "store", "bolt", "testdata", "schema1")
+	err := errors.Join(os.RemoveAll(dir), os.CopyFS(dir, os.DirFS(from)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	packed, err := os.ReadFile(filepath.Join(dir, "store.bolt.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "store.bolt"), []byte(readAll(r)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// runOK runs a program that must succeed and returns its output.
+func runOK(t testing.TB, command []string) string {
+	t.Helper()
+	out, err := exec.Command(command[0], command[1:]...).Output()
+	if err != nil {
+		t.Fatalf("%q: %v", command, err)
+	}
+	return string(out)
 }
 
 // No 250 leaves before the syncs that cover it. A trace of the system calls
@@ -192,7 +324,7 @@ func subjectOf(tx mailtest.Transaction) string {
 // first written, the sync of the data after it, the sync of the page that makes
 // it count, and the answer.
 func TestSyncBefore250(t *testing.T) {
-	strace := needTool(t, "strace")
+	strace := mailtest.Tool(t, "strace")
 	upstream := mailtest.Start(t, mailtest.Script{Discard: true})
 	dir := t.TempDir()
 	file := filepath.Join(dir, "backstamp.yaml")

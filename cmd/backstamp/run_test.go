@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"backstamp/internal/clock"
+	"backstamp/internal/damage"
 	"backstamp/internal/mailtest"
 )
 
@@ -253,25 +254,7 @@ func (b *lockedBuffer) String() string {
 
 // header returns the top header of a message.
 func header(content []byte) textproto.MIMEHeader {
-	head, _ := splitHeader(content)
-	return looseHeader(head)
-}
-
-// needTool finds a program of the machine. Where it is missing the test skips,
-// or fails where the tools were promised.
-func needTool(t testing.TB, name string) string {
-	t.Helper()
-	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/usr/bin") {
-		path := filepath.Join(dir, name)
-		if info, err := os.Stat(path); err == nil && !info.IsDir() {
-			return path
-		}
-	}
-	if os.Getenv("BACKSTAMP_TEST_TOOLS") == "required" {
-		t.Fatalf("%s is not installed", name)
-	}
-	t.Skipf("%s is not installed", name)
-	return ""
+	return damage.Split(content).Header()
 }
 
 // readAll reads what is left, or fails by its text.
