@@ -137,6 +137,9 @@ func (s *Store) ensure(path string) error {
 // left: a store without its marker,
 // temporary files, bodies that no commit names.
 func (s *Store) settle() error {
+	if err := firm(s.db.Path()); err != nil {
+		return fmt.Errorf("make its last commit firm: %w", classify(err))
+	}
 	if err := s.migrate(); err != nil {
 		return fmt.Errorf("bring it up to date: %w", err)
 	}

@@ -3,6 +3,7 @@ package bolt
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -251,17 +252,44 @@ func TestCommitPanics(t *testing.T) {
 	}
 }
 
-// TestSeenThoughFailed commits and then reports a failure, as a sync may that
-// fails at the very end: the body of what can be seen must stay.
+// TestSeenThoughFailed has the last sync of a commit fail, so that readers see
+// it: it is made firm, and then it was done; or the store is over, and what may
+// be on the disk stays whole.
 func TestSeenThoughFailed(t *testing.T) {
-	s := opened(t, t.TempDir(), Options{Create: true, InlineBody: 10})
-	s.writer.commit = func(t *bbolt.Tx) error { return errors.Join(t.Commit(), syscall.ENOSPC) }
-	m, ds := aMessage(new(mail.IDs))
-	if err := s.Put(t.Context(), m, ds, octets(100)); !errors.Is(err, store.ErrFull) {
-		t.Errorf("put: %v", err)
+	for _, c := range []struct{ sync, firm, want error }{
+		{syscall.ENOSPC, nil, nil},
+		{syscall.ENOSPC, syscall.ENOSPC, store.ErrBroken},
+		{syscall.ENOSPC, syscall.EIO, store.ErrBroken},
+		{syscall.EIO, nil, store.ErrBroken},
+	} {
+		dir := t.TempDir()
+		s := opened(t, dir, Options{Create: true, InlineBody: 10})
+		s.writer.commit = func(t *bbolt.Tx) error { return errors.Join(t.Commit(), c.sync) }
+		firm := s.writer.firm
+		s.writer.firm = func() error { return errors.Join(firm(), c.firm) }
+		m, ds := aMessage(new(mail.IDs))
+		if err := s.Put(t.Context(), m, ds, octets(100)); !errors.Is(err, c.want) {
+			t.Errorf("%v, %v: put: %v, want %v", c.sync, c.firm, err, c.want)
+		}
+		if err := s.Healthy(); !errors.Is(err, c.want) {
+			t.Errorf("%v, %v: healthy: %v, want %v", c.sync, c.firm, err, c.want)
+		}
+		s.Close()
+		if _, err := content(t.Context(), opened(t, dir, Options{}), m.ID); err != nil {
+			t.Errorf("%v, %v: after a restart: %v", c.sync, c.firm, err)
+		}
 	}
-	if _, err := content(t.Context(), s, m.ID); err != nil {
-		t.Error(err)
+}
+
+// TestFirm expects the file to be as it was.
+func TestFirm(t *testing.T) {
+	dir := filled(t, 20)
+	before := files(t, dir)
+	if err := firm(filepath.Join(dir, storeName)); err != nil {
+		t.Fatal(err)
+	}
+	if !maps.Equal(before, files(t, dir)) {
+		t.Error("the store was changed")
 	}
 }
 

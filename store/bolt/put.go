@@ -66,8 +66,8 @@ func (s *Store) putBody(ctx context.Context, m *mail.Message, ds []mail.Delivery
 	if err != nil {
 		s.leases.end(started)
 	}
-	// A commit that failed at its last step may still be seen: then the body
-	// must stay.
+	// A commit of which nobody knows whether it was done may still be seen: then
+	// the body must stay.
 	if err == nil || p.file && s.has(m.ID) {
 		b.name = ""
 	}

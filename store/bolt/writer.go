@@ -33,7 +33,8 @@ type op struct {
 // transactions; the mutex guards what waits for it.
 type writer struct {
 	s      *Store
-	commit func(*bbolt.Tx) error // replaced by tests that fail it
+	commit func(*bbolt.Tx) error // these are replaced by tests that fail them
+	firm   func() error
 
 	mu      sync.Mutex
 	waiting []*op
@@ -47,6 +48,7 @@ func newWriter(s *Store) *writer {
 	return &writer{
 		s:      s,
 		commit: (*bbolt.Tx).Commit,
+		firm:   func() error { return firm(s.db.Path()) },
 		wake:   make(chan struct{}, 1),
 		over:   make(chan struct{}),
 	}
@@ -235,8 +237,11 @@ func (w *writer) update(f func(*tx) error) (err error) {
 		return err
 	}
 	crash.At(crash.BeforeCommit)
+	id := b.ID()
 	if err := w.commit(b); err != nil {
-		return err
+		if err := w.outcome(id, err); err != nil {
+			return err
+		}
 	}
 	crash.At(crash.AfterCommit)
 	if t.last != before {
