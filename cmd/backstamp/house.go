@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -262,11 +263,15 @@ func (b *builder) route() {
 	b.house.routes = routes
 }
 
-// close ends the connections of a house that is out of force.
+// close takes leave on the idle connections of a house that is out of force.
+// Those in use follow when their transactions end: none is ever used again, be
+// it logged in as the new configuration says or not.
 func (h *house) close() {
+	var leaving sync.WaitGroup
 	for _, c := range h.clients {
-		c.Close()
+		leaving.Go(c.Close)
 	}
+	leaving.Wait()
 }
 
 // hosts are the names by which the private listener may be asked.

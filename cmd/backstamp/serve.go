@@ -45,8 +45,11 @@ type server struct {
 	track *track.Handler
 	web   atomic.Pointer[web.Handler] // in force, as house is
 
-	mu    sync.Mutex // over reloads
-	house *house     // in force
+	reloading sync.Mutex     // one reload at a time
+	leaving   sync.WaitGroup // houses that were in force and take their leave
+
+	mu    sync.Mutex
+	house *house // in force
 }
 
 func (p *program) serveCommand() *cobra.Command {
@@ -93,6 +96,8 @@ func (p *program) serve(ctx context.Context) error {
 	if err := runStages(stop, hurry, stages); err != nil {
 		return exitf(exitFailed, "%v", err)
 	}
+	s.current().close()
+	s.leaving.Wait()
 	return nil
 }
 
@@ -134,7 +139,7 @@ func (s *server) open(conf *config.Config) (err error) {
 		s.store.Close()
 		return err
 	}
-	s.queue = queue.New(s.store, queue.Settings{}, s.clock, s.log, s.reg)
+	s.queue = queue.New(s.store, queue.Settings{Drain: queueDrain}, s.clock, s.log, s.reg)
 	return nil
 }
 
@@ -186,14 +191,14 @@ func (s *server) assemble() (stages []stage, bound addresses, done func(), err e
 	private := &http.Server{Handler: s.side((*web.Handler).Private), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, MaxHeaderBytes: 64 << 10}
 	socket := &http.Server{Handler: s.controlHandler(), ReadHeaderTimeout: 10 * time.Second}
 	return []stage{
-		{"smtp", s.relay.Serve},
-		{"queue", s.queue.Run},
-		{"tracking", serveHTTP(track.Server(s.track), tracking)},
-		{"tracking events", s.track.Run},
-		{"private page", serveHTTP(private, admin)},
-		{"private socket", serveHTTP(socket, control)},
-		{"retention", s.retain},
-		{"store", s.watchStore},
+		{name: "smtp", run: s.relay.Serve},
+		{name: "queue", run: s.queue.Run, with: true}, // it need not run to keep what still comes in
+		{name: "tracking", run: serveHTTP(track.Server(s.track), tracking)},
+		{name: "tracking events", run: s.track.Run},
+		{name: "private page", run: serveHTTP(private, admin)},
+		{name: "private socket", run: serveHTTP(socket, control), with: true},
+		{name: "retention", run: s.retain},
+		{name: "store", run: s.watchStore},
 	}, bound, done, nil
 }
 
@@ -256,13 +261,14 @@ func (s *server) current() *house {
 
 // reload puts a new configuration in force, all of it or nothing.
 func (s *server) reload(context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
 	conf, err := s.configuration()
 	if err != nil {
 		return err
 	}
-	if key := frozen(s.house.conf, conf); key != "" {
+	old := s.current()
+	if key := frozen(old.conf, conf); key != "" {
 		return place(conf, mail.Settingf(key, "cannot change while the server runs; expected what it was, or a restart"))
 	}
 	keys, err := openKeys(conf, s.clock)
@@ -273,7 +279,6 @@ func (s *server) reload(context.Context) error {
 	if err != nil {
 		return err
 	}
-	old := s.house
 	if err := s.relay.SetPolicy(next.policy); err != nil {
 		next.close()
 		return place(conf, err)
@@ -282,8 +287,10 @@ func (s *server) reload(context.Context) error {
 	s.queue.SetRoutes(next.routes)
 	s.track.SetPolicy(next.tracking)
 	s.web.Store(s.private(conf))
+	s.mu.Lock()
 	s.house = next
-	old.close()
+	s.mu.Unlock()
+	s.leaving.Go(old.close) // a server may take its time to answer QUIT
 	s.log.Info("reloaded")
 	return nil
 }

@@ -10,15 +10,20 @@ import (
 )
 
 // A stage is one part of the running server. Stages start together and end
-// one after the other, in their order: what takes in ends before what sends
-// out, and what others still report to ends last.
+// one after the other, in their order: what others still report to ends last.
 type stage struct {
 	name string
 	run  func(context.Context) error // returns soon after its context ends
+	with bool                        // ends together with the stage before
 }
 
-// drainTime is how long all stages together may take to end.
-const drainTime = 30 * time.Second
+// drainTime is how long all stages together may take to end. Of it tries on
+// their way out have queueDrain; what remains is for recording how they ended,
+// and for readers.
+const (
+	drainTime  = 30 * time.Second
+	queueDrain = 20 * time.Second
+)
 
 // runStages runs them until stop ends or one of them fails, then ends them in
 // order. When hurry ends before they have, it returns at once.
@@ -55,6 +60,9 @@ func runStages(stop, hurry context.Context, stages []stage) error {
 	defer cancel()
 	for i, r := range started {
 		r.cancel()
+		for j := i + 1; j < len(stages) && stages[j].with; j++ {
+			started[j].cancel()
+		}
 		select {
 		case err := <-r.done:
 			if err != nil && len(errs) == 0 {
