@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
-	"context"
+	"bufio"
 	"fmt"
+	"io"
 	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -21,25 +19,37 @@ func (p *program) rewriteCommand() *cobra.Command {
 	var diff bool
 	c := &cobra.Command{
 		Use: "rewrite FILE…", Short: "Rewrite messages in files, without sending them", Args: cobra.MinimumNArgs(1),
+		Long: `Rewrite messages in files as the relay would, without sending them: the first
+recipient's copy goes to standard output. FILE may be - for standard input.`,
 		RunE: func(c *cobra.Command, files []string) error {
-			if (dir == "" || diff) && len(files) > 1 {
-				return exitf(exitUsage, "several files need -o DIR, and no --diff")
+			switch {
+			case dir != "" && diff:
+				return exitf(exitUsage, "--diff writes no files; expected it without -o")
+			case dir == "" && len(files) > 1:
+				return exitf(exitUsage, "several files; expected -o DIR to write them to")
 			}
-			r, err := p.offline()
+			o, err := p.offline()
 			if err != nil {
 				return err
 			}
-			switch {
-			case diff:
-				return p.diff(r, files[0])
-			case dir == "":
-				return p.rewriteOne(r, files[0])
+			show := p.printCopy
+			if diff {
+				show = p.diff
 			}
-			return p.rewriteAll(c.Context(), r, files, dir)
+			if dir != "" {
+				err = p.rewriteAll(c.Context(), o, files, dir)
+			} else {
+				err = p.withTrial(o, files[0], func(t *trial) error {
+					o.signed = t.plan.Edited()
+					return show(files[0], t)
+				})
+			}
+			o.warn(p.err)
+			return err
 		},
 	}
 	c.Flags().StringVarP(&dir, "output", "o", "", "write each message into `DIR` under its own name, and one JSON object per file to standard output")
-	c.Flags().BoolVar(&diff, "diff", false, "print what would change")
+	c.Flags().BoolVar(&diff, "diff", false, "print what would change, and why the rest would not")
 	return c
 }
 
@@ -50,6 +60,8 @@ type offliner struct {
 	keys     *track.Keys
 	ids      *mail.IDs
 	settings config.Tracking
+	noKeys   string // where keys were looked for, when there are none
+	signed   bool   // something was
 }
 
 func (p *program) offline() (*offliner, error) {
@@ -57,63 +69,102 @@ func (p *program) offline() (*offliner, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys, err := spareKeys()
+	o := &offliner{ids: new(mail.IDs), settings: conf.Tracking}
 	if _, missing := os.Stat(keysDir(conf)); len(conf.Tracking.Keys) > 0 || missing == nil {
-		keys, err = openKeys(conf, p.clock)
+		o.keys, err = openKeys(conf, p.clock)
+	} else {
+		o.noKeys = keysDir(conf)
+		o.keys, err = spareKeys()
 	}
 	if err != nil {
 		return nil, err
 	}
-	b := &builder{conf: conf, keys: keys, house: &house{conf: conf}}
-	r := b.rewriter()
+	b := &builder{conf: conf, keys: o.keys, house: &house{conf: conf}}
+	o.Rewriter = b.rewriter()
 	if len(b.errs) > 0 {
 		return nil, &exitError{exitUsage, b.errs.Error()}
 	}
-	return &offliner{r, keys, new(mail.IDs), conf.Tracking}, nil
+	return o, nil
+}
+
+// warn says that the links which were made will not work.
+func (o *offliner) warn(w io.Writer) {
+	if o.signed && o.noKeys != "" {
+		fmt.Fprintf(w, "no signing keys in %s: these links lead nowhere; run \"backstamp serve\" once, or set tracking.keys\n", o.noKeys)
+	}
 }
 
 // A trial is what became of one file.
 type trial struct {
-	plan     *rewrite.Plan
-	original []byte
-	result   []byte // the original where nothing was to edit
+	*letter
+	plan *rewrite.Plan
+	keys *track.Keys
+	old  mail.Header
+	head mail.Header // of the copy
 }
 
-// try rewrites the message in a file as it would be for its first recipient.
-func (p *program) try(r *offliner, file string) (*trial, error) {
-	content, err := os.ReadFile(file)
-	if err != nil {
-		return nil, exitf(exitFailed, "%v", err)
-	}
+// try rewrites a message as it would be for its first recipient.
+func (o *offliner) try(l *letter, id mail.ID) (*trial, error) {
 	req := rewrite.Request{
-		ID: r.ids.Next(p.clock.Now()), Content: bytes.NewReader(content), Recipients: 1, Privacy: mail.Identified,
-		Opens: r.settings.Opens, Clicks: r.settings.Clicks, Shared: r.settings.Recipients == "shared",
+		ID: id, Content: l, Recipients: 1, Privacy: mail.Identified,
+		Opens: o.settings.Opens, Clicks: o.settings.Clicks, Shared: o.settings.Recipients == "shared",
 	}
-	if r.settings.Privacy == "off" {
-		req.Off = rewrite.ReasonOff
+	if o.settings.Privacy == "off" {
+		req.Privacy = 0
 	}
-	t := &trial{plan: r.Plan(req), original: content, result: content}
-	if !t.plan.Edited() {
-		return t, nil
-	}
-	header, err := t.plan.Header(req.Content)
+	old, err := o.readHeader(l)
 	if err != nil {
-		return nil, exitf(exitFailed, "%s: %v", file, err)
+		return nil, err
 	}
-	head, _, _ := mail.ParseHeader(header)
-	drop := append(rewrite.ReadControls(head, false).Remove, "X-Backstamp")
-	var out bytes.Buffer
-	fmt.Fprintf(&out, "X-Backstamp: %s\r\n", t.plan.Stamp())
-	for _, f := range head {
-		if !isOneOf(f, drop) {
-			out.Write(f.Raw)
+	controls := rewrite.ReadControls(old, false)
+	if req.Opens || req.Clicks {
+		req.Opens, req.Clicks = req.Opens && allows(controls.Opens), req.Clicks && allows(controls.Clicks)
+		if !req.Opens && !req.Clicks {
+			req.Off = rewrite.ReasonControl
 		}
 	}
-	if err := t.plan.WriteBody(&out, req.Content, r.keys, 1); err != nil {
-		return nil, exitf(exitFailed, "%s: %v", file, err)
+	t := &trial{letter: l, plan: o.Plan(req), keys: o.keys, old: old, head: old}
+	if t.plan.Edited() {
+		err = t.editHeader(append(controls.Remove, "X-Backstamp"))
 	}
-	t.result = out.Bytes()
-	return t, nil
+	return t, err
+}
+
+// readHeader reads the top header of a message. A plan that edits nothing knows
+// where it ends.
+func (o *offliner) readHeader(l *letter) (mail.Header, error) {
+	header, err := o.Plan(rewrite.Request{Content: l, Off: rewrite.ReasonOff}).Header(l)
+	if err != nil {
+		return nil, err
+	}
+	h, _, _ := mail.ParseHeader(header)
+	return h, nil
+}
+
+// allows reports whether a control field forbids nothing.
+func allows(c *bool) bool { return c == nil || *c }
+
+// editHeader makes the header of the copy: the plan's own, with the stamp,
+// without some fields. The line that a mail box puts before a message stays
+// the first.
+func (t *trial) editHeader(drop []string) error {
+	header, err := t.plan.Header(t.letter)
+	if err != nil {
+		return err
+	}
+	fields, _, _ := mail.ParseHeader(header)
+	stamp := mail.Field{Name: "X-Backstamp", Raw: []byte("X-Backstamp: " + t.plan.Stamp() + "\r\n")}
+	t.head = nil
+	if len(fields) > 0 && fields[0].Name == "" {
+		t.head, fields = fields[:1:1], fields[1:]
+	}
+	t.head = append(t.head, stamp)
+	for _, f := range fields {
+		if !isOneOf(f, drop) {
+			t.head = append(t.head, f)
+		}
+	}
+	return nil
 }
 
 func isOneOf(f mail.Field, names []string) bool {
@@ -125,110 +176,82 @@ func isOneOf(f mail.Field, names []string) bool {
 	return false
 }
 
-func (p *program) rewriteOne(r *offliner, file string) error {
-	t, err := p.try(r, file)
-	if err != nil {
-		return err
+// writeTo writes the copy, with the line ends of the file; the file itself
+// where nothing was to edit. It returns how many octets that were.
+func (t *trial) writeTo(w io.Writer) (int64, error) {
+	if !t.plan.Edited() {
+		return t.file.Size(), t.copyTo(w)
 	}
-	_, err = p.out.Write(t.result)
-	return err
-}
-
-// A trialRow is one line of the report.
-type trialRow struct {
-	File   string      `json:"file"`
-	Edited bool        `json:"edited"`
-	Reason *string     `json:"reason"`
-	Links  []trialLink `json:"links"`
-}
-
-type trialLink struct {
-	Index    int           `json:"index"`
-	URL      string        `json:"url"`
-	Label    string        `json:"label"`
-	Decision mail.Decision `json:"decision"`
-	Reason   *string       `json:"reason"`
-}
-
-// textOrNull is nil for "".
-func textOrNull(s string) *string {
-	if s == "" {
-		return nil
+	count := &countingWriter{w: w}
+	if !t.bare {
+		err := t.writeCopy(count)
+		return count.n, err
 	}
-	return &s
+	bare := &bareWriter{w: count}
+	err := t.writeCopy(bare)
+	if err == nil {
+		err = bare.flush()
+	}
+	return count.n, err
 }
 
-// rewriteAll does every file that can be read; one that cannot makes the
-// command fail once the others are done.
-func (p *program) rewriteAll(ctx context.Context, r *offliner, files []string, dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return exitf(exitFailed, "%v", err)
-	}
-	failed := false
-	for _, file := range files {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		t, err := p.try(r, file)
-		if err == nil {
-			if err = os.WriteFile(filepath.Join(dir, filepath.Base(file)), t.result, 0o644); err != nil {
-				err = exitf(exitFailed, "%v", err)
-			}
-		}
-		if err != nil {
-			fmt.Fprintln(p.err, err)
-			failed = true
-			continue
-		}
-		if err := writeLine(p.out, t.row(file)); err != nil {
+func (t *trial) writeCopy(w io.Writer) error {
+	for _, f := range t.head {
+		if _, err := w.Write(f.Raw); err != nil {
 			return err
 		}
 	}
-	if failed {
-		return &exitError{code: exitFailed}
+	return t.plan.WriteBody(w, t.letter, t.keys, 1)
+}
+
+// A countingWriter counts the octets it passes on.
+type countingWriter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *countingWriter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// withTrial opens a file, or standard input, tries it and has the outcome used.
+func (p *program) withTrial(o *offliner, name string, use func(*trial) error) error {
+	l, err := p.openInput(name)
+	if err != nil {
+		return exitf(exitFailed, "%v", err)
+	}
+	defer l.Close()
+	t, err := o.try(l, o.ids.Next(p.clock.Now()))
+	if err == nil {
+		err = use(t)
+	}
+	if err != nil {
+		return exitf(exitFailed, "%s: %v", name, err)
 	}
 	return nil
 }
 
-func (t *trial) row(file string) trialRow {
-	row := trialRow{File: file, Edited: t.plan.Edited(), Reason: textOrNull(t.plan.Reason()), Links: []trialLink{}}
-	for _, l := range t.plan.Links() {
-		row.Links = append(row.Links, trialLink{l.Index, l.URL, l.Label, l.Decision, textOrNull(l.Reason)})
+func (p *program) openInput(name string) (*letter, error) {
+	if name == "-" {
+		return readLetter(p.in, "standard input")
 	}
-	return row
+	return openLetter(name)
 }
 
-// diff prints what would change, link by link.
-func (p *program) diff(r *offliner, file string) error {
-	t, err := p.try(r, file)
-	if err != nil {
+// printCopy writes the copy to standard output, and why it is the original to
+// standard error.
+func (p *program) printCopy(name string, t *trial) error {
+	out := bufio.NewWriter(p.out)
+	if _, err := t.writeTo(out); err != nil {
 		return err
 	}
-	if !t.plan.Edited() {
-		fmt.Fprintf(p.out, "nothing would change: %s\n", t.plan.Reason())
-		return nil
+	if err := out.Flush(); err != nil {
+		return err
 	}
-	line := func(mark, colour, text string) {
-		if p.colours() {
-			mark, text = colour+mark, text+"\x1b[0m"
-		}
-		fmt.Fprintf(p.out, "%s %s\n", mark, strings.ReplaceAll(text, "\n", " "))
+	if reason := t.plan.Reason(); reason != "" {
+		fmt.Fprintf(p.err, "%s: unchanged (%s). %s\n", name, reason, rewrite.Explain(reason))
 	}
-	for _, l := range t.plan.Links() {
-		if l.Decision == mail.Left {
-			line(" ", "", mail.Escape(l.URL)+"  ("+l.Reason+")")
-			continue
-		}
-		url, err := t.plan.ClickURL(r.keys, l.Index, 1)
-		if err != nil {
-			return exitf(exitFailed, "%v", err)
-		}
-		line("-", "\x1b[31m", mail.Escape(l.URL))
-		line("+", "\x1b[32m", url)
-	}
-	if url, err := t.plan.OpenURL(r.keys, 1); err == nil {
-		line("+", "\x1b[32m", "pixel "+url)
-	}
-	fmt.Fprintf(p.out, "%d octets become %d\n", len(t.original), len(t.result))
 	return nil
 }

@@ -73,26 +73,46 @@ func (t *table) flush(w io.Writer) error {
 func columns(s string) int {
 	n := 0
 	for _, r := range s {
-		switch width.LookupRune(r).Kind() {
-		case width.EastAsianWide, width.EastAsianFullwidth:
-			n += 2
-		default:
-			n++
-		}
+		n += cells(r)
 	}
 	return n
 }
 
-// clip shortens a cell to at most n columns.
+func cells(r rune) int {
+	switch width.LookupRune(r).Kind() {
+	case width.EastAsianWide, width.EastAsianFullwidth:
+		return 2
+	}
+	return 1
+}
+
+// clip shortens a text to its first n columns at most.
 func clip(s string, n int) string {
 	if columns(s) <= n {
 		return s
 	}
-	for columns(s) > n-1 {
-		_, size := utf8.DecodeLastRuneInString(s)
-		s = s[:len(s)-size]
+	left := n - 1
+	for i, r := range s {
+		if left -= cells(r); left < 0 {
+			return s[:i] + "…"
+		}
 	}
-	return s + "…"
+	return s
+}
+
+// clipFront shortens a text to its last n columns at most.
+func clipFront(s string, n int) string {
+	if columns(s) <= n {
+		return s
+	}
+	left := n - 1
+	for i := len(s); ; {
+		r, size := utf8.DecodeLastRuneInString(s[:i])
+		if left -= cells(r); left < 0 {
+			return "…" + s[i:]
+		}
+		i -= size
+	}
 }
 
 // paint colours a header, or a cell that is a status.
