@@ -69,7 +69,7 @@ type Store struct {
 func Open(dir string, o Options) (*Store, error) {
 	s := &Store{dir: dir, o: o.filled(), leases: newLeases(), buffers: newBuffers(), watch: newWatch(), upkeep: newUpkeep(), health: newHealth()}
 	if err := s.open(); err != nil {
-		return nil, fmt.Errorf("open store in %q: %w", dir, err)
+		return nil, fmt.Errorf("open store in %q: %w%s", dir, err, advice(err))
 	}
 	return s, nil
 }
@@ -125,8 +125,7 @@ func (s *Store) ensure(path string) error {
 	case err != nil:
 		return err
 	case marked:
-		return fmt.Errorf("%w: %s says that there was one, but %s is gone; bring it back, or remove both to start anew",
-			store.ErrMissing, markerName, storeName)
+		return fmt.Errorf("%w: %s says that there was one, but %s is gone", store.ErrMissing, markerName, storeName)
 	case s.o.ReadOnly || !s.o.Create:
 		return store.ErrNone
 	}

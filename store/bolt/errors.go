@@ -35,6 +35,27 @@ func is(err error, errno syscall.Errno) bool {
 	return errors.Is(err, errno) || strings.Contains(err.Error(), errno.Error())
 }
 
+// advice says what a person can do about a store that does not open.
+func advice(err error) string {
+	const anew = "restore a backup into an empty data_dir, or move " + storeName + " and " + markerName +
+		" away to begin anew without what is in them"
+	switch {
+	case errors.Is(err, store.ErrMissing):
+		return "; bring it back, or " + anew
+	case errors.Is(err, store.ErrCorrupt):
+		return "; it is left as it is: " + anew
+	case errors.Is(err, store.ErrNewer):
+		return "; start that release again, or restore a backup that this one made"
+	case errors.Is(err, store.ErrOlder):
+		return "; start serve once, which brings it up to date"
+	case errors.Is(err, store.ErrLocked):
+		return "; end that process first"
+	case errors.Is(err, store.ErrFull):
+		return "; make room, or let the user who runs this write there"
+	}
+	return ""
+}
+
 // troubled notes that the disk refused a body, and names the error.
 func (s *Store) troubled(err error) error {
 	err = classify(err)
