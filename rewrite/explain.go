@@ -5,6 +5,25 @@ package rewrite
 // docs/reasons.md says more.
 func Explain(word string) string { return explanations[word] }
 
+// Meanings returns what Explain says of each reason and note of the plan, by
+// word.
+func (p *Plan) Meanings() map[string]string {
+	m := map[string]string{}
+	add := func(word string) {
+		if text := Explain(word); text != "" {
+			m[word] = text
+		}
+	}
+	add(p.reason)
+	for _, note := range p.notes {
+		add(note)
+	}
+	for _, l := range p.links {
+		add(l.Reason)
+	}
+	return m
+}
+
 var explanations = map[string]string{
 	ReasonOff:        "Tracking is switched off: see tracking.opens and tracking.clicks, or tracking of the client.",
 	ReasonControl:    "The app asked for it in a header field, such as X-Track: off.",

@@ -1,8 +1,12 @@
 package rewrite
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"testing"
+
+	"backstamp/mail"
 )
 
 // TestExplain has every word explained, each in sentences of its own.
@@ -22,5 +26,20 @@ func TestExplain(t *testing.T) {
 	}
 	if text := Explain("moonlight"); text != "" {
 		t.Errorf("an unknown word is explained: %q", text)
+	}
+}
+
+func TestMeanings(t *testing.T) {
+	p := &Plan{
+		reason: ReasonNothing, notes: []string{NoteClip},
+		links: []mail.Link{{Reason: LinkEmpty}, {}, {Reason: LinkScheme}, {Reason: LinkEmpty}},
+	}
+	m := p.Meanings()
+	got, want := slices.Sorted(maps.Keys(m)), []string{LinkEmpty, NoteClip, ReasonNothing, LinkScheme}
+	if !slices.Equal(got, want) || m[LinkEmpty] != Explain(LinkEmpty) {
+		t.Errorf("%q, want those of %q", m, want)
+	}
+	if m := new(Plan).Meanings(); len(m) != 0 {
+		t.Errorf("nothing is explained as %q", m)
 	}
 }

@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
@@ -138,12 +139,25 @@ type eventRow struct {
 
 type showRow struct {
 	messageRow
-	Expired    bool         `json:"expired"` // content, plan and transcript were deleted by retention
-	Links      []linkRow    `json:"links"`
-	Events     []eventRow   `json:"events"`
-	Alignment  alignmentRow `json:"alignment"`
-	Quirks     []string     `json:"quirks"`
-	Transcript []string     `json:"transcript"`
+	Expired    bool              `json:"expired"` // content, plan and transcript were deleted by retention
+	Links      []linkRow         `json:"links"`
+	Events     []eventRow        `json:"events"`
+	Alignment  alignmentRow      `json:"alignment"`
+	Quirks     []string          `json:"quirks"`
+	Transcript []string          `json:"transcript"`
+	Growth     int64             `json:"growth"` // octets that tracking adds to the body of a copy
+	Notes      []string          `json:"notes"`
+	Meanings   map[string]string `json:"meanings"` // of the reasons and notes
+}
+
+// LinkReasons returns why links were left alone, each reason once.
+func (r showRow) LinkReasons() (reasons []string) {
+	for _, l := range r.Links {
+		if reason := string(l.Reason); reason != "" && !slices.Contains(reasons, reason) {
+			reasons = append(reasons, reason)
+		}
+	}
+	return reasons
 }
 
 type alignmentRow struct {
@@ -213,15 +227,22 @@ func newExplainRow(x *mail.Explain) *explainRow {
 	return &explainRow{x.ID, x.Class, x.Title, x.Meaning, orEmpty(x.Steps), text(x.Link)}
 }
 
-// newShowRow makes a row that lacks its events.
-func newShowRow(r store.Row, links []linkRow) showRow {
+// newShowRow makes a row that lacks its events. The plan may be nil.
+func newShowRow(r store.Row, plan *rewrite.Plan, linker rewrite.Linker) showRow {
 	d := r.Message.Detail
 	a := d.Alignment
-	return showRow{
-		messageRow: newMessageRow(r), Expired: r.Message.Expired, Links: links, Events: []eventRow{},
+	row := showRow{
+		messageRow: newMessageRow(r), Links: newLinkRows(r, plan, linker), Events: []eventRow{},
 		Alignment: alignmentRow{a.Rule, a.From, text(a.Identity), a.Action},
 		Quirks:    orEmpty(d.Quirks), Transcript: orEmpty(d.Transcript),
+		Notes: []string{}, Meanings: map[string]string{},
 	}
+	if plan != nil {
+		row.Growth, row.Notes, row.Meanings = plan.Growth(), orEmpty(plan.Notes()), plan.Meanings()
+	} else if reason := r.Message.Reason; reason != "" {
+		row.Meanings[reason] = rewrite.Explain(reason)
+	}
+	return row
 }
 
 // orEmpty keeps a list that has nothing from becoming null.

@@ -14,7 +14,7 @@ import (
 const (
 	messageFields   = "id, message_id, account, provider, from, mail_from, subject, tag, meta, size, received, tracked, reason, deliveries"
 	sharedFields    = "opens, clicks, machine_opens, machine_clicks"
-	showFields      = messageFields + ", expired, links, events, alignment, quirks, transcript"
+	showFields      = messageFields + ", expired, links, events, alignment, quirks, transcript, growth, notes, meanings"
 	deliveryFields  = "recipient, status, reason, basis, attempts, uncertain, reply, upstream_id, next_attempt, explain, opens, clicks, machine_opens, machine_clicks, unique_opens, unique_clicks, first_open, last_event"
 	explainFields   = "id, class, title, meaning, steps, link"
 	linkFields      = "index, url, tracked, label, decision, reason, clicks, machine_clicks"

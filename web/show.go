@@ -45,7 +45,7 @@ func (h *Handler) show(ctx context.Context, row store.Row) (showRow, error) {
 	if err != nil {
 		return showRow{}, err
 	}
-	show := newShowRow(row, newLinkRows(row, plan, h.do.Linker))
+	show := newShowRow(row, plan, h.do.Linker)
 	to := recipients(row.Deliveries)
 	for e, err := range h.store.Events(ctx, store.EventFilter{Message: row.Message.ID}) {
 		if err != nil {

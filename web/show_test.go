@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"fmt"
+	"html/template"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"backstamp/mail"
+	"backstamp/rewrite"
 	"backstamp/store"
 )
 
@@ -97,5 +99,30 @@ func TestShortCopy(t *testing.T) {
 	}
 	if !strings.Contains(in.log.String(), "it changed") {
 		t.Errorf("log: %s", in.log)
+	}
+}
+
+// What tracking makes of a message is told, with a sentence for each word.
+func TestShowMeanings(t *testing.T) {
+	page := strings.Replace(fullContent, "<a ", strings.Repeat("<p>filler</p>", 102<<10/13-20)+"<a ", 1)
+	in := newHouse(t, func(_ *Settings, _ *Actions, s *fakeStore) {
+		s.messages[0].row.Message.Detail.Plan = testPlan(t, fullID(), page, false)
+	})
+	show := objects(t, in.get("/api/v1/messages/"+fullID().String()).Body.Bytes())[0]
+	if growth, _ := show["growth"].(float64); growth < 100 || fmt.Sprint(show["notes"]) != "["+rewrite.NoteClip+"]" {
+		t.Errorf("growth %v, notes %v", show["growth"], show["notes"])
+	}
+	full, bare := in.body(t, "/messages/"+fullID().String(), http.StatusOK), in.body(t, "/messages/"+bareID().String(), http.StatusOK)
+	for word, on := range map[string]string{rewrite.NoteClip: full, rewrite.LinkScheme: full, rewrite.ReasonNoHTML: bare} {
+		text := rewrite.Explain(word)
+		if meanings := show["meanings"].(map[string]any); on == full && meanings[word] != text {
+			t.Errorf("%s means %q, want %q", word, meanings[word], text)
+		}
+		if strings.Count(on, template.HTMLEscapeString(text)) != 1 {
+			t.Errorf("the page does not say once that %s means %q", word, text)
+		}
+	}
+	if !strings.Contains(full, fmt.Sprintf("; tracking adds %v<", show["growth"])) {
+		t.Error("the page does not say how much tracking adds")
 	}
 }
