@@ -12,19 +12,18 @@ import (
 	"runtime"
 
 	"backstamp/mail"
-	"backstamp/rewrite"
 )
 
 // A trialRow is one line of the report.
 type trialRow struct {
-	File          string      `json:"file"`
-	Edited        bool        `json:"edited"`
-	Reason        *string     `json:"reason"`
-	Meaning       *string     `json:"meaning"` // of the reason
-	Size          int64       `json:"size"`
-	RewrittenSize int64       `json:"rewritten_size"`
-	Notes         []string    `json:"notes"`
-	Links         []trialLink `json:"links"`
+	File          string            `json:"file"`
+	Edited        bool              `json:"edited"`
+	Reason        *string           `json:"reason"`
+	Size          int64             `json:"size"`
+	RewrittenSize int64             `json:"rewritten_size"`
+	Notes         []string          `json:"notes"`
+	Meanings      map[string]string `json:"meanings"` // of the reasons and notes
+	Links         []trialLink       `json:"links"`
 }
 
 type trialLink struct {
@@ -45,10 +44,10 @@ func textOrNull(s string) *string {
 
 func (t *trial) row(file string, written int64) trialRow {
 	row := trialRow{
-		File: file, Edited: t.plan.Edited(), Reason: textOrNull(t.plan.Reason()), Meaning: textOrNull(rewrite.Explain(t.plan.Reason())),
-		Size: t.file.Size(), RewrittenSize: written, Notes: []string{}, Links: []trialLink{},
+		File: file, Edited: t.plan.Edited(), Reason: textOrNull(t.plan.Reason()),
+		Size: t.file.Size(), RewrittenSize: written, Notes: append([]string{}, t.plan.Notes()...), Meanings: t.plan.Meanings(),
+		Links: []trialLink{},
 	}
-	row.Notes = append(row.Notes, t.plan.Notes()...)
 	for _, l := range t.plan.Links() {
 		row.Links = append(row.Links, trialLink{l.Index, l.URL, l.Label, l.Decision, textOrNull(l.Reason)})
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -70,7 +71,7 @@ func (p *program) showMessage(m messageView) {
 	}
 	say("Id", "%s", m.ID)
 	say("Message-ID", "%s", m.MessageID)
-	say("Received", "%s, %d octets", clockTime(m.Received), m.Size)
+	say("Received", "%s, %s", clockTime(m.Received), size(m))
 	say("From", "%s (MAIL FROM <%s>)", m.From, m.MailFrom)
 	say("Subject", "%s", m.Subject)
 	say("Account", "%s, provider %s", m.Account, m.Provider)
@@ -78,7 +79,10 @@ func (p *program) showMessage(m messageView) {
 	if m.Tracked {
 		say("Tracked", "yes")
 	} else {
-		say("Tracked", "no: %s", m.Reason)
+		say("Tracked", "no: %s. %s", m.Reason, m.Meanings[m.Reason])
+	}
+	for _, note := range m.Notes {
+		say("Note", "%s: %s", note, m.Meanings[note])
 	}
 	if m.Expired {
 		say("Content", "deleted with plan and transcript: older than retention.content keeps it; its links go on working")
@@ -104,18 +108,7 @@ func (p *program) showMessage(m messageView) {
 		p.explain(d.Recipient, d.Explain)
 	}
 
-	if len(m.Links) > 0 {
-		p.section("Links")
-		t = p.table("#", "DECISION", "CLICKS", "URL", "LABEL")
-		for _, l := range m.Links {
-			decision := l.Decision
-			if l.Reason != "" {
-				decision += ": " + l.Reason
-			}
-			t.row(strconv.Itoa(l.Index), decision, hits(l.Clicks, l.MachineClicks), l.URL, clip(l.Label, 30))
-		}
-		t.flush(p.out)
-	}
+	p.showLinks(m)
 
 	p.section("Events")
 	t = p.table(eventHead...)
@@ -123,6 +116,38 @@ func (p *program) showMessage(m messageView) {
 		t.row(eventCells(e)...)
 	}
 	t.flush(p.out)
+}
+
+// size is how large a message came in, and how much larger tracking makes it.
+func size(m messageView) string {
+	if m.Growth == 0 {
+		return fmt.Sprintf("%d octets", m.Size)
+	}
+	return fmt.Sprintf("%d octets; tracking adds %d", m.Size, m.Growth)
+}
+
+// showLinks lists the links and explains each reason once.
+func (p *program) showLinks(m messageView) {
+	if len(m.Links) == 0 {
+		return
+	}
+	p.section("Links")
+	t := p.table("#", "DECISION", "CLICKS", "URL", "LABEL")
+	var reasons []string
+	for _, l := range m.Links {
+		decision := l.Decision
+		if l.Reason != "" {
+			decision += ": " + l.Reason
+			if !slices.Contains(reasons, l.Reason) {
+				reasons = append(reasons, l.Reason)
+			}
+		}
+		t.row(strconv.Itoa(l.Index), decision, hits(l.Clicks, l.MachineClicks), l.URL, clip(l.Label, 30))
+	}
+	t.flush(p.out)
+	for _, reason := range reasons {
+		fmt.Fprintf(p.out, "%s: %s\n", reason, m.Meanings[reason])
+	}
 }
 
 func (p *program) section(title string) { fmt.Fprintf(p.out, "\n%s\n", title) }

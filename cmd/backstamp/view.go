@@ -26,6 +26,9 @@ type (
 		Events     []eventView
 		Alignment  mail.Alignment
 		Quirks     []string
+		Growth     int64
+		Notes      []string
+		Meanings   map[string]string
 		Transcript []string
 	}
 	deliveryView struct {
