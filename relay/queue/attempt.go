@@ -51,6 +51,10 @@ func (w *worker) run() (rest []int) {
 	}
 	defer content.Close()
 	ds = w.current(ds)
+	if w.notes.died(m.ID) >= mostCrash {
+		w.isolate(m, ds)
+		return nil
+	}
 	txs := transactions(m, ds, w.job.way.MaxRecipients)
 	for i, tx := range txs {
 		if i == turn || i > 0 && w.interrupted() {
@@ -134,6 +138,22 @@ func (w *worker) unreadable(err error) {
 		w.results = append(w.results, result{index: i, status: o.Status, next: o.Next})
 	}
 	w.log.Error("message cannot be read", "msg", w.job.id, "provider", w.job.provider, "err", err)
+	w.record(w.records, os)
+}
+
+// isolate holds a message on which the program ended again and again, before it
+// does so once more.
+func (w *worker) isolate(m *mail.Message, ds []mail.Delivery) {
+	w.job.pass()
+	var os []mail.Outcome
+	for _, d := range ds {
+		o := mail.Outcome{Message: d.Message, Index: d.Index, At: w.clock.Now(), Explain: deadly()}
+		hold(&o, mail.HoldDamaged, time.Time{})
+		o.Text = o.Explain.Meaning
+		os = append(os, o)
+		w.results = append(w.results, result{index: d.Index, status: o.Status})
+	}
+	w.log.Error("message held: the program ended on it again and again", "msg", m.ID, "times", mostCrash)
 	w.record(w.records, os)
 }
 
@@ -239,7 +259,7 @@ func (w *worker) try(m *mail.Message, content mail.Content, ds []mail.Delivery) 
 	if differ(m) {
 		recipient = ds[0].Index
 	}
-	copied, err := w.job.way.renderer.Render(m, content, recipient, w.job.provider)
+	copied, err := w.render(m, content, recipient)
 	if err != nil {
 		w.log.Error("message cannot be rendered", "msg", m.ID, "provider", w.job.provider, "err", err)
 		return same(ds, crash(fmt.Errorf("rendering: %w", err), false)), true

@@ -165,6 +165,7 @@ func (s *scheduler) retry(ds []mail.Delivery, owed bool, done func(int, error)) 
 			s.free(l)
 		}
 		delete(s.crashes, k)
+		s.notes.clear(d.Message)
 		keys = append(keys, k)
 	}
 	s.amend(amendment{keys: keys, change: dueNow, owed: owed, done: func(n int, err error) { done(n+later, err) }})

@@ -172,6 +172,19 @@ func crash(err error, uncertain bool) mail.Attempt {
 	}}
 }
 
+// deadly explains a hold of a message that ended the program.
+func deadly() *mail.Explain {
+	return &mail.Explain{
+		ID: "crash", Class: mail.ClassContent, Title: "The program ended while it made this message ready",
+		Meaning: fmt.Sprintf("The program ended %d times in a row at the moment at which it made this message ready for sending. It is kept apart, so that other mail goes on.", mostCrash),
+		Steps: []string{
+			"Look for the reason at the end of the log of those times: little memory is the usual one.",
+			"Look at the message: backstamp show ID --raw",
+			"Then try it again or give it up: backstamp queue retry ID, backstamp queue drop ID",
+		},
+	}
+}
+
 // waits explains a hold that came without a try of its own.
 func waits(reason, meaning string) *mail.Explain {
 	x := &mail.Explain{ID: reason, Meaning: meaning}

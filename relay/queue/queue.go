@@ -29,8 +29,9 @@
 //   - quota: the lane and its mail are held for 24 hours.
 //   - account: held until a person has seen to it.
 //   - sender, recipient, content, or another 5yz: failed, for that recipient.
-//   - content that the store finds corrupt, or that fails to render three
-//     times: held as damaged, so that a poisoned message stops nobody.
+//   - content that the store finds corrupt, that fails to render three times, or
+//     on which three lives of the process ended: held as damaged, so that a
+//     poisoned message stops nobody.
 //
 // What a try came to is kept in memory, and its slot with it, until the store
 // has recorded it: a full disk may delay mail, and does not send it twice. A
@@ -143,6 +144,7 @@ type Settings struct {
 	Workers int            // transactions at once, in all; 0: 200. A credential always has room for one
 	Backlog int            // due deliveries of one credential in memory; 0: 20000
 	Drain   time.Duration  // how long running tries may go on when Run is told to end; 0: 25 s
+	Notes   string         // a file that remembers over restarts which messages were in work; "": none
 	Rand    func() float64 // in [0,1), for any goroutine: the jitter of retries; nil: math/rand
 }
 
@@ -176,6 +178,7 @@ type Queue struct {
 
 	inbox  *inbox
 	gate   *gate
+	notes  *notes
 	states atomic.Pointer[[]store.ProviderState]
 }
 
@@ -194,10 +197,17 @@ func New(st Store, s Settings, clk clock.Clock, log *slog.Logger, reg prometheus
 	if s.Rand == nil {
 		s.Rand = rand.Float64
 	}
-	return &Queue{
+	q := &Queue{
 		store: st, settings: s, clock: clk, log: log, metrics: newMetrics(reg),
 		inbox: newInbox(), gate: newGate(s.Workers),
 	}
+	if s.Notes != "" {
+		var err error
+		if q.notes, err = openNotes(s.Notes); err != nil {
+			log.Warn("messages that end the program will not be known by it", "err", err)
+		}
+	}
+	return q
 }
 
 // SetRoutes replaces all routes. Called again, as a reload does, it also gives

@@ -85,6 +85,7 @@ func (q *Queue) Run(ctx context.Context) error {
 	defer endTries()
 	records, endRecords := context.WithCancel(context.WithoutCancel(ctx))
 	defer endRecords()
+	defer q.notes.close()
 	s := &scheduler{
 		Queue: q, stopping: ctx, tries: tries, records: records, due: true,
 		lanes: map[string]*lane{}, busy: map[key]hand{}, strays: map[key]bool{}, after: map[key][]change{}, crashes: map[key]int{},

@@ -248,3 +248,22 @@ func (s *memStore) Providers(context.Context) ([]store.ProviderState, error) {
 	defer s.mu.Unlock()
 	return slices.Collect(maps.Values(s.states)), nil
 }
+
+// image returns what is kept of deliveries, to come back to it by restore.
+func (s *memStore) image() map[key]mail.Delivery {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rows := map[key]mail.Delivery{}
+	for k, d := range s.rows {
+		rows[k] = *d
+	}
+	return rows
+}
+
+func (s *memStore) restore(rows map[key]mail.Delivery) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k, d := range rows {
+		s.rows[k] = &d
+	}
+}
