@@ -1,6 +1,8 @@
 package storetest
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -93,4 +95,89 @@ func claimRace(s *suite) {
 	}
 	work.Wait()
 	equal(s, "sent", sent.Load(), n)
+}
+
+// A holder is one claim of a delivery by one of the queues.
+type holder struct {
+	queue       int
+	from, until time.Duration // of its lease, by the clock of the test
+	died        bool          // it never said what became of it
+}
+
+// twoQueues has two queues work on one store, after a first that died for good
+// with what it held; they too now and then never say what became of a claim.
+// While a lease lives nobody else gets its delivery; when it has ended another
+// takes over, and all is sent, each once.
+func twoQueues(s *suite) {
+	const n, lease = 60, 10 * time.Second
+	for range n {
+		s.put(start, "a@x.test")
+	}
+	var sent atomic.Int32
+	var now time.Duration // moves while neither queue has anything in hand
+	var hands sync.RWMutex
+	var mu sync.Mutex
+	held := map[mail.ID][]holder{}
+	dead, err := s.Claim(s.ctx, start, 5, lease)
+	s.ok(err)
+	for _, d := range dead {
+		held[d.Message] = []holder{{0, 0, lease, true}}
+	}
+	var work sync.WaitGroup
+	for queue := 1; queue <= 2; queue++ {
+		work.Go(func() {
+			for claims := 0; sent.Load() < n; claims++ {
+				hands.RLock()
+				at := now
+				ds, err := s.Claim(s.ctx, after(at), 4, lease)
+				if err != nil || at > time.Hour {
+					s.Errorf("%d of %d sent after %v: %v", sent.Load(), n, at, err)
+					hands.RUnlock()
+					return
+				}
+				died := claims%3 == 2
+				for _, d := range ds {
+					mu.Lock()
+					held[d.Message] = append(held[d.Message], holder{queue, at, at + lease, died})
+					mu.Unlock()
+					if died {
+						continue
+					}
+					err := s.Conclude(s.ctx, []mail.Outcome{{Message: d.Message, Index: 1, At: after(at), Status: mail.Sent, Attempted: true}})
+					if err != nil {
+						s.Error(err)
+					}
+					sent.Add(1)
+				}
+				hands.RUnlock()
+				if len(ds) == 0 {
+					hands.Lock()
+					now += time.Second
+					hands.Unlock()
+				}
+			}
+		})
+	}
+	work.Wait()
+	takenOver := 0
+	for id, hs := range held {
+		slices.SortFunc(hs, func(a, b holder) int { return cmp.Compare(a.from, b.from) })
+		for i, h := range hs {
+			if last := i == len(hs)-1; h.died == last {
+				s.Errorf("delivery of %s: %+v", id, hs)
+			}
+			if i > 0 && h.from < hs[i-1].until {
+				s.Errorf("delivery of %s was claimed while a lease on it lived: %+v", id, hs)
+			}
+			if i > 0 && h.queue != hs[i-1].queue {
+				takenOver++
+			}
+		}
+		equal(s, "attempts", s.delivery(id, 1).Attempts, 1)
+	}
+	equal(s, "deliveries that were held", len(held), n)
+	equal(s, "sent", sent.Load(), n)
+	if takenOver < 5 {
+		s.Errorf("%d were taken over", takenOver)
+	}
 }

@@ -95,6 +95,7 @@ func Run(t *testing.T, open Open) {
 		{"Isolation", isolation},
 		{"Concurrent", concurrent},
 		{"ClaimRace", claimRace},
+		{"TwoQueues", twoQueues},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := &suite{T: t, ctx: t.Context(), open: open, dir: t.TempDir()}
