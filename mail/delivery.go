@@ -18,7 +18,9 @@ type Delivery struct {
 	UpstreamID  string        `json:"uid,omitempty"` // the provider's name for it
 	NextAttempt time.Time     `json:"next,omitzero"` // zero: over, or only a person can go on
 	HeldSince   time.Time     `json:"since,omitzero"`
-	HeldFor     time.Duration `json:"heldfor,omitempty"` // ended holds; the expiry clock stands while held
+	HeldFor     time.Duration `json:"heldfor,omitempty"` // ended holds
+	Waited      time.Duration `json:"waited,omitempty"`  // what counts towards expiry, up to WaitedTo
+	WaitedTo    time.Time     `json:"waitedto,omitzero"` // zero: nothing was counted yet
 	Explain     *Explain      `json:"explain,omitempty"`
 	Tally       Tally         `json:"tally"`
 }
@@ -46,17 +48,18 @@ type Outcome struct {
 	Message    ID
 	Index      int
 	At         time.Time
-	Status     Status    // to advance to; Queued starts it anew at once
-	Reason     string    // with Held
-	Attempted  bool      // a try ended
-	Uncertain  bool      // that try may have been taken all the same
-	Reply      string    // kept as it was when the try got none and Attempted is false
-	Explain    *Explain  // kept as it was when nil and Attempted is false
-	UpstreamID string    //
-	Next       time.Time // when to try again
-	Provider   string    // moves the Delivery when not empty
-	Kind       Kind      // the event to keep; "" for none
-	Text       string    // the event's text
+	Status     Status        // to advance to; Queued starts it anew at once
+	Reason     string        // with Held
+	Attempted  bool          // a try ended
+	Uncertain  bool          // that try may have been taken all the same
+	Waited     time.Duration // with Attempted: what counts towards expiry so far
+	Reply      string        // kept as it was when the try got none and Attempted is false
+	Explain    *Explain      // kept as it was when nil and Attempted is false
+	UpstreamID string        //
+	Next       time.Time     // when to try again
+	Provider   string        // moves the Delivery when not empty
+	Kind       Kind          // the event to keep; "" for none
+	Text       string        // the event's text
 }
 
 // Conclude applies an outcome.
@@ -64,6 +67,7 @@ func (d *Delivery) Conclude(o Outcome) {
 	d.Started = time.Time{}
 	if o.Attempted {
 		d.Attempts++
+		d.Waited, d.WaitedTo = o.Waited, o.At
 		d.Reply, d.Explain = o.Reply, o.Explain
 	} else if o.Explain != nil {
 		d.Explain = o.Explain
@@ -80,6 +84,7 @@ func (d *Delivery) Conclude(o Outcome) {
 	if !d.HeldSince.IsZero() {
 		d.HeldFor += max(0, o.At.Sub(d.HeldSince)) // the clock may have been put back
 		d.HeldSince = time.Time{}
+		d.WaitedTo = o.At // the time of a hold counts for nothing
 	}
 	if o.Status == Queued && d.Unfinished() {
 		d.Status = Deferred // due now, though not for the first time

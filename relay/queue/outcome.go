@@ -20,6 +20,9 @@ const (
 
 	// longestDelay is more than any delay with its jitter.
 	longestDelay = 7 * time.Hour
+
+	// lateMost is how late a try may come with its time counting whole.
+	lateMost = time.Hour
 )
 
 // delay returns how long to wait after the given number of tries: the
@@ -48,7 +51,7 @@ type judge struct {
 func (j *judge) outcome(d mail.Delivery, a mail.Attempt) mail.Outcome {
 	o := mail.Outcome{
 		Message: d.Message, Index: d.Index, At: j.now, Attempted: true,
-		Uncertain: a.Uncertain, Reply: a.Reply.String(), Explain: a.Explain, UpstreamID: a.UpstreamID,
+		Waited: j.waited(d), Uncertain: a.Uncertain, Reply: a.Reply.String(), Explain: a.Explain, UpstreamID: a.UpstreamID,
 		Text: said(a),
 	}
 	if a.Err != nil && o.Reply == "" && o.Explain == nil {
@@ -92,19 +95,29 @@ func hold(o *mail.Outcome, reason string, until time.Time) {
 // comes at the end of that time, not up to two hours before.
 func (j *judge) again(o *mail.Outcome, d mail.Delivery, a mail.Attempt) {
 	o.Status, o.Kind = mail.Deferred, mail.KindDeferred
-	deadline := j.message.Received.Add(j.expire + d.HeldFor)
-	wait, _ := a.Reply.RetryAfter()
-	switch next := j.now.Add(delay(d.Attempts+1, wait, j.random())); {
+	left := j.expire - o.Waited
+	asked, _ := a.Reply.RetryAfter()
+	switch wait := delay(d.Attempts+1, asked, j.random()); {
 	case j.stopped:
 		o.Next = j.now
-	case !j.now.Before(deadline):
+	case left <= 0:
 		o.Status, o.Kind = mail.Failed, mail.KindFailed
 		o.Text = j.record(d, a, "given up after "+j.expire.String())
-	case next.After(deadline):
-		o.Next = deadline
 	default:
-		o.Next = next
+		o.Next = j.now.Add(min(wait, left))
 	}
+}
+
+// waited returns how long a delivery has waited, not counting holds. Each step
+// counts as long as was planned for it and lateMost: a clock that is set, or a
+// program that did not run, expires no mail that was not tried meanwhile.
+func (j *judge) waited(d mail.Delivery) time.Duration {
+	since := d.WaitedTo
+	if since.IsZero() {
+		since = j.message.Received
+	}
+	planned := max(0, min(d.NextAttempt.Sub(since), longestDelay))
+	return d.Waited + max(0, min(j.now.Sub(since), planned+lateMost))
 }
 
 // said returns the words of a try: the reply, else the cause.

@@ -23,7 +23,8 @@
 //   - temporary, throttling or no reply: deferred, to be tried again after 1,
 //     5, 15, 30, 60, 120 minutes and then every 120, or when the reply asks
 //     for it, until the account's time is over; then failed, with a record of
-//     what was tried. The clock of that time stands while held.
+//     what was tried. That time stands still while held, and a wait counts
+//     for no more than was planned for it and an hour, whatever the clock says.
 //   - auth: the lane is parked and its mail held, until a reload, a retry by
 //     hand or a probe with one delivery every 15 minutes gets through.
 //   - quota: the lane and its mail are held for 24 hours.
