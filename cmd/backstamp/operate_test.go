@@ -327,6 +327,13 @@ func TestProviderTest(t *testing.T) {
 	if code != exitFailed || !strings.Contains(out, "550 5.1.1 nobody here") || !strings.Contains(out, "\n  1. ") {
 		t.Errorf("refused: exit %d\n%s", code, out)
 	}
+	out, code = run(t, nil, "test", "shop/main", "--to", "me@example.com", "--json", "--config", file)
+	rows := out[:strings.LastIndexByte(out, '}')+1]
+	last := decodeRows(t, rows)[6]
+	explain, _ := last["explain"].(map[string]any)
+	if steps, _ := explain["steps"].([]any); code != exitFailed || last["step"] != "RCPT" || last["ok"] != false || explain["title"] == "" || explain["meaning"] == "" || len(steps) == 0 {
+		t.Errorf("refused, as JSON: exit %d\n%s", code, out)
+	}
 	for _, c := range []struct{ args, want string }{
 		{"main --to a@b.test", "ambiguous"}, {"nope --to a@b.test", "no provider"}, {"shop/main", "--to"}, {"shop/main --to nobody", "--to"},
 	} {

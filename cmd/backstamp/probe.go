@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -87,14 +88,21 @@ func (p *program) test(ctx context.Context, conf *config.Config, s provider.Sett
 	if err == nil {
 		return failed
 	}
-	var explain *mail.Explain
-	if e, ok := err.(interface{ Explain() *mail.Explain }); ok {
-		explain = e.Explain()
-	}
 	if !p.json {
-		p.explain(s.Name, explain)
+		p.explain(s.Name, explained(err))
 	}
 	return exitf(exitFailed, "%v", err)
+}
+
+// explained is what the catalogue of replies says of an error, or nil.
+func explained(err error) *mail.Explain {
+	if e, ok := errors.AsType[interface {
+		error
+		Explain() *mail.Explain
+	}](err); ok {
+		return e.Explain()
+	}
+	return nil
 }
 
 // testSender is an address that the provider allows: the login, else the
@@ -121,19 +129,20 @@ func testSender(conf *config.Config, s provider.Settings) string {
 
 // A stepRow is one step of test, as JSON.
 type stepRow struct {
-	Step       string   `json:"step"`
-	OK         bool     `json:"ok"`
-	Skipped    *string  `json:"skipped"`
-	Seconds    float64  `json:"seconds"`
-	Reply      *string  `json:"reply"`
-	Error      *string  `json:"error"`
-	Transcript []string `json:"transcript,omitempty"`
+	Step       string        `json:"step"`
+	OK         bool          `json:"ok"`
+	Skipped    *string       `json:"skipped"`
+	Seconds    float64       `json:"seconds"`
+	Reply      *string       `json:"reply"`
+	Error      *string       `json:"error"`
+	Explain    *mail.Explain `json:"explain"`
+	Transcript []string      `json:"transcript,omitempty"`
 }
 
 func newStepRow(s provider.Step, transcript bool) stepRow {
 	row := stepRow{Step: s.Name, OK: s.Err == nil, Skipped: textOrNull(s.Skipped), Seconds: s.Duration.Seconds(), Reply: textOrNull(s.Reply)}
 	if s.Err != nil {
-		row.Error = textOrNull(s.Err.Error())
+		row.Error, row.Explain = textOrNull(s.Err.Error()), explained(s.Err)
 	}
 	if transcript {
 		row.Transcript = s.Transcript
