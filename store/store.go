@@ -43,7 +43,7 @@ var (
 
 // A Filter selects messages; the zero Filter selects all. Text is compared
 // without case and may be a part of the field; MessageID, Account, Provider and
-// Tag are compared whole. Of several fields all must match.
+// Tag are compared whole, MessageID with or without its <>. Of several fields all must match.
 type Filter struct {
 	Status    mail.Status // some delivery has it
 	Account   string

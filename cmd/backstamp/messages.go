@@ -35,7 +35,7 @@ func (p *program) messagesCommand() *cobra.Command {
 	f.String("from", "", "part of the From address")
 	f.String("to", "", "part of a recipient")
 	f.String("subject", "", "part of the subject")
-	f.String("message-id", "", "the Message-ID field")
+	f.String("message-id", "", "the Message-ID, with or without its <>")
 	f.String("tag", "", "the tag")
 	f.String("since", "", "only since `D`: a duration back (2h, 7d) or a time")
 	f.Int("limit", 0, "at most `N` messages, 0 for all (a table shows 100 unless told)")

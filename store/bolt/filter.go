@@ -29,7 +29,7 @@ func (m *matcher) past(id mail.ID) bool {
 // told without its deliveries.
 func (m *matcher) message(g *mail.Message) bool {
 	return !g.Received.Before(m.Since) &&
-		whole(g.Account, m.Account) && whole(g.MessageID, m.MessageID) && whole(g.Tag, m.Tag) &&
+		whole(g.Account, m.Account) && isMessageID(g.MessageID, m.MessageID) && whole(g.Tag, m.Tag) &&
 		part(g.HeaderFrom, m.From) && part(g.Subject, m.Subject)
 }
 
@@ -53,6 +53,10 @@ func whole(have, want string) bool { return want == "" || have == want }
 func part(have, want string) bool {
 	return want == "" || strings.Contains(strings.ToLower(have), want)
 }
+
+// isMessageID compares with or without the angle brackets, which people leave
+// out.
+func isMessageID(have, want string) bool { return whole(have, want) || have == "<"+want+">" }
 
 // isProvider compares account/name with that, or with the name alone.
 func isProvider(have, want string) bool {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"reflect"
+	"strings"
 	"time"
 
 	"backstamp/mail"
@@ -303,6 +304,7 @@ func filters(s *suite) {
 		{"subject without case", store.Filter{Subject: "größe"}, []mail.ID{a.ID}},
 		{"subject in hangul", store.Filter{Subject: "견"}, []mail.ID{a.ID}},
 		{"message-id", store.Filter{MessageID: b.MessageID}, []mail.ID{b.ID}},
+		{"message-id without <>", store.Filter{MessageID: strings.Trim(b.MessageID, "<>")}, []mail.ID{b.ID}},
 		{"message-id is whole", store.Filter{MessageID: b.MessageID[:9]}, nil},
 		{"tag", store.Filter{Tag: "spring"}, []mail.ID{a.ID}},
 		{"since", store.Filter{Since: after(time.Hour)}, []mail.ID{b.ID}},
