@@ -28,7 +28,8 @@ func (p *program) backupCommand() *cobra.Command {
 An existing FILE is never overwritten, and FILE appears only when it is whole.
 
 To restore, with the server stopped, into a data_dir that is empty:
-  tar -xf FILE -C DATA_DIR && cd DATA_DIR && sha256sum -c SHA256SUMS`,
+  tar -xf FILE -C DATA_DIR && cd DATA_DIR && sha256sum -c SHA256SUMS
+Mail that still waited when the backup was made is sent by the restored server, also what went out since.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			conf, err := p.load()
 			if err != nil {
