@@ -1,6 +1,6 @@
 // Package crash names the points at which tests end the program as a power cut
 // would. In an ordinary build At does nothing; with the build tag crashpoints
-// it obeys the environment: BACKSTAMP_CRASH=after-commit:17 kills the process
+// it obeys the environment: CRASHPOINT=after-commit:17 kills the process
 // the 17th time that it passes that point.
 package crash
 

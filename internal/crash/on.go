@@ -14,7 +14,7 @@ import (
 var left atomic.Int64
 
 var chosen = sync.OnceValue(func() string {
-	name, times, _ := strings.Cut(os.Getenv("BACKSTAMP_CRASH"), ":")
+	name, times, _ := strings.Cut(os.Getenv("CRASHPOINT"), ":")
 	n, err := strconv.ParseInt(times, 10, 64)
 	if err != nil {
 		n = 1

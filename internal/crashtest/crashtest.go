@@ -110,11 +110,10 @@ func (r *run) cycle(ctx context.Context, cycle int) error {
 		senders.Go(func() { s.run(loading) })
 	}
 	reached := wait(ctx, ended, r.until(point))
-	open := r.Sink.Open()
 	err = r.Relay.Kill()
 	stop()
 	senders.Wait()
-	r.Ledger.Killed(Kill{Cycle: cycle, Point: name, Reached: reached && name != "", Open: open})
+	r.Ledger.Killed(Kill{Cycle: cycle, Point: name, Reached: reached && name != "", Broken: r.Sink.Broken()})
 	if reached && name == "" {
 		err = errors.Join(err, errors.New("the relay ended by itself"))
 	}

@@ -223,7 +223,7 @@ func TestLedgerGoesOn(t *testing.T) {
 	l.Answered("c1s1n2", "250 ok")
 	l.Answered("c1s1n3", "452 full")
 	l.Take(rcpts, content, true)
-	l.Killed(Kill{Cycle: 1, Point: "after-commit", Reached: true, Open: 2})
+	l.Killed(Kill{Cycle: 1, Point: "after-commit", Reached: true, Broken: 2})
 	l.Take(rcpts, content, true)
 	want := l.Report()
 	if err := l.Close(); err != nil {
@@ -247,7 +247,7 @@ func TestProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer out.Close()
-	p := &Process{Command: []string{"sh", "-c", "sleep 1000 & echo SMTP 127.0.0.1:1; wait"}, Announce: regexp.MustCompile(`SMTP (\S+)`), Log: out}
+	p := &Process{Command: []string{"sh", "-c", "sleep 1000 & echo SMTP 127.0.0.1:1; wait"}, Announce: regexp.MustCompile(`^SMTP (\S+)$`), Log: out}
 	addr, ended, err := p.Start(t.Context(), "here:3")
 	if err != nil || addr != "127.0.0.1:1" {
 		t.Fatal(addr, err)

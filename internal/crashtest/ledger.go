@@ -17,7 +17,7 @@ type Kill struct {
 	Cycle   int
 	Point   string // "" at a random time
 	Reached bool   // the relay ended itself at the point
-	Open    int    // connections to the sink at that moment
+	Broken  int    // connections to the sink that broke off with it
 }
 
 // A Ledger knows what the relay answered with 250 and what came out of it. All
@@ -105,7 +105,7 @@ func (l *Ledger) enter(w []string) {
 	case len(w) == 5 && w[0] == "killed":
 		k := Kill{Point: strings.TrimPrefix(w[2], "-"), Reached: w[3] == "true"}
 		fmt.Sscan(w[1], &k.Cycle)
-		fmt.Sscan(w[4], &k.Open)
+		fmt.Sscan(w[4], &k.Broken)
 		l.kills = append(l.kills, k)
 	}
 }
@@ -156,7 +156,7 @@ func (l *Ledger) keep(name string, content []byte) {
 func (l *Ledger) Killed(k Kill) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.note("killed", k.Cycle, "-"+k.Point, k.Reached, k.Open)
+	l.note("killed", k.Cycle, "-"+k.Point, k.Reached, k.Broken)
 }
 
 // Cycle returns the last cycle that was entered.

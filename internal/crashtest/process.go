@@ -21,7 +21,7 @@ import (
 
 // PointVariable names, in the environment of a relay, the crash point at which
 // it ends itself: NAME:N, the Nth time that it passes it.
-const PointVariable = "BACKSTAMP_CRASH"
+const PointVariable = "CRASHPOINT"
 
 // startMost is how long a relay may take to start.
 const startMost = time.Minute
@@ -89,7 +89,7 @@ func (p *Process) listen(out io.Reader, announced chan<- string) {
 			io.WriteString(p.Log, line)
 		}
 		if p.Announce != nil {
-			if m := p.Announce.FindStringSubmatch(line); m != nil {
+			if m := p.Announce.FindStringSubmatch(strings.TrimRight(line, "\r\n")); m != nil {
 				select {
 				case announced <- m[1]:
 				default:

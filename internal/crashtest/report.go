@@ -17,7 +17,7 @@ type Report struct {
 	Copies     int   `json:"copies"`     // that came, each counted once
 	Lost       int   `json:"lost"`       // copies of accepted messages that never came
 	Duplicates int   `json:"duplicates"` // copies that came again
-	InFlight   int   `json:"in_flight"`  // connections to the sink at the kills: the bound of duplicates
+	InFlight   int   `json:"in_flight"`  // connections to the sink that the kills broke: the bound of duplicates
 	AfterDrop  int   `json:"after_drop"` // copies that came again since the sink had taken them and did not say so
 	Damaged    int   `json:"damaged"`
 	Unseen     int   `json:"unseen"`  // messages that came though the sender saw no 250
@@ -69,10 +69,10 @@ func (l *Ledger) Report() Report {
 		}
 	}
 	for _, k := range l.kills {
-		r.InFlight += k.Open
+		r.InFlight += k.Broken
 		p := r.Points[k.Point]
 		p.Kills++
-		p.InFlight += k.Open
+		p.InFlight += k.Broken
 		if k.Reached {
 			p.Reached++
 		}

@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"strings"
 	"time"
@@ -131,7 +130,7 @@ func (c *client) send(from string, rcpts []string, content []byte) (reply string
 	return c.reply()
 }
 
-// stuffed returns content as it follows DATA, which ends with CRLF.
+// stuffed returns content as it follows DATA, to the final dot.
 func stuffed(content []byte) []byte {
 	var b bytes.Buffer
 	for line := range bytes.Lines(content) {
@@ -140,6 +139,9 @@ func stuffed(content []byte) []byte {
 		}
 		b.Write(line)
 	}
-	io.WriteString(&b, ".\r\n")
+	if !bytes.HasSuffix(content, []byte("\r\n")) {
+		b.WriteString("\r\n")
+	}
+	b.WriteString(".\r\n")
 	return b.Bytes()
 }

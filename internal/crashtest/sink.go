@@ -36,6 +36,7 @@ type Sink struct {
 	flaky  Flaky
 	random *rand.Rand
 	conns  map[net.Conn]bool
+	broken int // connections
 	closed bool
 }
 
@@ -55,9 +56,22 @@ func Listen(addr string, f Flaky, take func(rcpts []string, content []byte, answ
 // Addr is where the sink listens.
 func (s *Sink) Addr() string { return s.listener.Addr().String() }
 
-// Open returns how many connections there are: at most so many messages are
-// between their final dot and the relay's record of the reply.
-func (s *Sink) Open() int {
+// Broken waits until all connections have ended, as they do when the relay is
+// killed, and returns how many did so without QUIT and not by the sink's own
+// doing, since it was called last. Each may have been between a final dot and
+// the relay's record of the reply, so that as many copies may come again.
+func (s *Sink) Broken() int {
+	for limit := time.Now().Add(patience); s.open() > 0 && time.Now().Before(limit); {
+		time.Sleep(time.Millisecond)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.broken
+	s.broken = 0
+	return n
+}
+
+func (s *Sink) open() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.conns)
@@ -99,13 +113,19 @@ func (s *Sink) accept() {
 		}
 		s.conns[c] = true
 		s.mu.Unlock()
-		s.done.Go(func() {
-			(&inbound{sink: s, Conn: c, r: bufio.NewReaderSize(c, 64<<10)}).serve()
-			c.Close()
-			s.mu.Lock()
-			delete(s.conns, c)
-			s.mu.Unlock()
-		})
+		s.done.Go(func() { s.serve(c) })
+	}
+}
+
+// serve is the goroutine of one connection.
+func (s *Sink) serve(c net.Conn) {
+	err := (&inbound{sink: s, Conn: c, r: bufio.NewReaderSize(c, 64<<10)}).serve()
+	c.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+	if err != errDropped && err != errQuit {
+		s.broken++
 	}
 }
 
@@ -141,16 +161,15 @@ type inbound struct {
 
 const refused = "451 4.3.0 not now"
 
-func (c *inbound) serve() {
-	if c.say("220 sink.invalid ESMTP") != nil {
-		return
-	}
-	for {
-		line, err := c.r.ReadString('\n')
-		if err != nil || c.command(strings.TrimRight(line, "\r\n")) != nil {
-			return
+func (c *inbound) serve() error {
+	err := c.say("220 sink.invalid ESMTP")
+	for err == nil {
+		var line string
+		if line, err = c.r.ReadString('\n'); err == nil {
+			err = c.command(strings.TrimRight(line, "\r\n"))
 		}
 	}
+	return err
 }
 
 func (c *inbound) say(reply string) error {
@@ -179,12 +198,15 @@ func (c *inbound) command(line string) error {
 		return c.data()
 	case "QUIT":
 		c.say("221 2.0.0 bye")
-		return io.EOF
+		return errQuit
 	}
 	return c.say("250 2.0.0 ok")
 }
 
-var errDropped = errors.New("crashtest: connection dropped on purpose")
+var (
+	errQuit    = errors.New("crashtest: the client took leave")
+	errDropped = errors.New("crashtest: connection dropped on purpose")
+)
 
 func (c *inbound) data() error {
 	if len(c.rcpts) == 0 {
