@@ -30,6 +30,7 @@ func (q *Queue) Hold(ctx context.Context, id mail.ID) (int, error) {
 	return q.change(ctx, []mail.ID{id}, func(d mail.Delivery, _ time.Time) (o mail.Outcome, ok bool) {
 		hold(&o, mail.HoldOperator, time.Time{})
 		o.Text = "held by the operator"
+		o.Explain = waits(o.Reason, "Somebody had the queue hold this message. It waits until it is released.")
 		return o, d.Reason != mail.HoldOperator
 	})
 }
@@ -38,13 +39,15 @@ func (q *Queue) Hold(ctx context.Context, id mail.ID) (int, error) {
 // try that runs comes to its end first, and may send it.
 func (q *Queue) Drop(ctx context.Context, id mail.ID) (int, error) {
 	return q.change(ctx, []mail.ID{id}, func(mail.Delivery, time.Time) (mail.Outcome, bool) {
-		return mail.Outcome{Status: mail.Failed, Kind: mail.KindFailed, Text: "dropped by the operator"}, true
+		return mail.Outcome{Status: mail.Failed, Kind: mail.KindFailed, Text: "dropped by the operator", Explain: dropped()}, true
 	})
 }
 
 // Move gives the unfinished deliveries of messages to another provider, due
 // now, and returns how many. Whether their senders match is for the caller to
-// ask before. A try that runs comes to its end first.
+// ask before. A try that runs comes to its end first. The Message stays bound to
+// the provider that was chosen when it was accepted; its Deliveries and their
+// events tell where they went.
 func (q *Queue) Move(ctx context.Context, to string, ids ...mail.ID) (int, error) {
 	if _, ok := q.gate.way(to); !ok {
 		return 0, fmt.Errorf("moving to %q: %w", to, ErrNoProvider)
@@ -52,7 +55,8 @@ func (q *Queue) Move(ctx context.Context, to string, ids ...mail.ID) (int, error
 	return q.change(ctx, ids, func(d mail.Delivery, now time.Time) (mail.Outcome, bool) {
 		return mail.Outcome{
 			Status: mail.Queued, Next: now, Provider: to, Kind: mail.KindDeferred,
-			Text: fmt.Sprintf("moved from %s to %s by the operator", d.Provider, to),
+			Text:    fmt.Sprintf("moved from %s to %s by the operator", d.Provider, to),
+			Explain: moved(d.Provider, to),
 		}, d.Provider != to
 	})
 }

@@ -224,3 +224,39 @@ func TestHoldInTheBacklog(t *testing.T) {
 		h.want(id, 1, "sent")
 	})
 }
+
+// What a person did to a delivery is what explains it, not the try before.
+func TestExplainedByTheOperator(t *testing.T) {
+	inHouse(t, Settings{}, func(t *testing.T, h *house) {
+		tried := later
+		tried.Explain = &mail.Explain{ID: "generic.temporary"}
+		h.routes(map[string]Provider{main: answering(tried), "shop/spare": hangs()})
+		id := h.put(h.message(main, "a@x.test"))
+		for _, c := range []struct {
+			id string
+			do func() (int, error)
+		}{
+			{"generic.temporary", func() (int, error) { return 1, nil }},
+			{mail.HoldOperator, func() (int, error) { return h.queue.Hold(t.Context(), id) }},
+			{"generic.temporary", func() (int, error) { return h.queue.Retry(t.Context(), id) }},
+			{mail.HoldOperator, func() (int, error) { return h.queue.Hold(t.Context(), id) }},
+			{"moved", func() (int, error) { return h.queue.Move(t.Context(), "shop/spare", id) }},
+		} {
+			n, err := c.do()
+			synctest.Wait()
+			if x := h.delivery(id, 1).Explain; n != 1 || err != nil || x == nil || x.ID != c.id || x.Title == "" && c.id != tried.Explain.ID {
+				t.Errorf("%d, %v, explained by %+v, want %s", n, err, x, c.id)
+			}
+		}
+		m := h.put(h.message(main, "a@x.test"))
+		if n, err := h.queue.Drop(t.Context(), m); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		if x := h.delivery(m, 1).Explain; x == nil || x.ID != "dropped" {
+			t.Errorf("dropped, and explained by %+v", x)
+		}
+		if row, err := h.store.Message(t.Context(), id); err != nil || row.Message.Provider != main {
+			t.Errorf("the message is bound to %q, %v", row.Message.Provider, err)
+		}
+	})
+}

@@ -185,6 +185,24 @@ func crash(err error, uncertain bool) mail.Attempt {
 	}}
 }
 
+// dropped explains a delivery that the operator gave up.
+func dropped() *mail.Explain {
+	return &mail.Explain{
+		ID: "dropped", Class: mail.ClassTemporary, Title: "Dropped by the operator",
+		Meaning: "Somebody took this message out of the queue. It is not tried any more.",
+		Steps:   []string{"If it is to arrive all the same, send it again."},
+	}
+}
+
+// moved explains a delivery that the operator gave to another provider.
+func moved(from, to string) *mail.Explain {
+	return &mail.Explain{
+		ID: "moved", Class: mail.ClassTemporary, Title: "Moved to another provider",
+		Meaning: fmt.Sprintf("Somebody moved this delivery from %s to %s, which tries it next.", from, to),
+		Steps:   []string{"Nothing to do."},
+	}
+}
+
 // deadly explains a hold of a message that ended the program.
 func deadly() *mail.Explain {
 	return &mail.Explain{
@@ -211,6 +229,9 @@ func waits(reason, meaning string) *mail.Explain {
 	case mail.HoldQuota:
 		x.Class, x.Title = mail.ClassQuota, "The provider's quota is used up"
 		x.Steps = []string{"Nothing to do: it goes out when the window opens.", "To try at once, run: backstamp queue retry ID"}
+	case mail.HoldOperator:
+		x.Class, x.Title = mail.ClassTemporary, "Held by the operator"
+		x.Steps = []string{"Release it: backstamp queue retry ID", "Or give it up: backstamp queue drop ID"}
 	case mail.HoldProviderGone:
 		x.Class, x.Title = mail.ClassAccount, "Its provider is gone from the configuration"
 		x.Steps = []string{
