@@ -18,13 +18,17 @@ func (p *program) rewriteCommand() *cobra.Command {
 	var dir string
 	var diff bool
 	c := &cobra.Command{
-		Use: "rewrite FILE…", Short: "Rewrite messages in files, without sending them", Args: cobra.MinimumNArgs(1),
+		Use: "rewrite FILE…", Short: "Rewrite messages in files, without sending them",
 		Long: `Rewrite messages in files as the relay would, without sending them: the first
 recipient's copy goes to standard output. FILE may be - for standard input.`,
 		RunE: func(c *cobra.Command, files []string) error {
 			switch {
 			case dir != "" && diff:
 				return exitf(exitUsage, "--diff writes no files; expected it without -o")
+			case len(files) == 0:
+				return exitf(exitUsage, "no file; expected rewrite FILE, or - for standard input")
+			case diff && len(files) > 1:
+				return exitf(exitUsage, "several files; --diff takes one at a time")
 			case dir == "" && len(files) > 1:
 				return exitf(exitUsage, "several files; expected -o DIR to write them to")
 			}

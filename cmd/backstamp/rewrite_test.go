@@ -145,6 +145,8 @@ func TestRewriteRefuses(t *testing.T) {
 		{dir + "/none", exitFailed, "no such file"},
 		{"--diff " + dir + "/none", exitFailed, "no such file"},
 		{message + " " + other, exitUsage, "-o DIR"},
+		{"--diff " + message + " " + other, exitUsage, "one at a time"},
+		{"", exitUsage, "expected rewrite FILE"},
 		{"--diff -o " + t.TempDir() + " " + message, exitUsage, "without -o"},
 		{"-o " + dir + " " + message, exitUsage, message + " would be overwritten"},
 		{"-o " + dir + "/../" + filepath.Base(dir) + " " + message, exitUsage, "would be overwritten"},
