@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"html"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,6 +19,14 @@ import (
 func TestEdits(t *testing.T) {
 	r := newRewriter(t, nil)
 	files, _ := filepath.Glob("testdata/*.eml")
+	if root := os.Getenv("BACKSTAMP_CORPUS"); root != "" {
+		filepath.WalkDir(filepath.Join(root, "mail"), func(path string, d fs.DirEntry, err error) error {
+			if err == nil && !d.IsDir() {
+				files = append(files, path)
+			}
+			return err
+		})
+	}
 	if len(files) == 0 {
 		t.Fatal("no messages")
 	}
