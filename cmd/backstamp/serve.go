@@ -139,7 +139,9 @@ func (s *server) open(conf *config.Config) (err error) {
 		s.store.Close()
 		return err
 	}
-	s.queue = queue.New(s.store, queue.Settings{Drain: queueDrain, Notes: filepath.Join(conf.DataDir, "in-work")}, s.clock, s.log, s.reg)
+	s.queue = queue.New(s.store, queue.Settings{
+		Drain: queueDrain, Notes: filepath.Join(conf.DataDir, "in-work"), Room: room(conf.DataDir, space),
+	}, s.clock, s.log, s.reg)
 	return nil
 }
 

@@ -308,6 +308,11 @@ func answered(ds []mail.Delivery, as []mail.Attempt, began bool) []mail.Attempt 
 // record stores outcomes. It does not give up while ctx lasts: what is not
 // recorded would be done again.
 func (q *Queue) record(ctx context.Context, os []mail.Outcome) {
+	q.recordTelling(ctx, os, func(error) {})
+}
+
+// recordTelling is record for those who want to hear of trouble.
+func (q *Queue) recordTelling(ctx context.Context, os []mail.Outcome, tell func(error)) {
 	for pause := firstPause; len(os) > 0; pause = min(2*pause, mostPause) {
 		err := q.store.Conclude(ctx, os)
 		switch {
@@ -315,13 +320,14 @@ func (q *Queue) record(ctx context.Context, os []mail.Outcome) {
 			return
 		case errors.Is(err, store.ErrNotFound) && len(os) > 1:
 			for i := range os {
-				q.record(ctx, os[i:i+1])
+				q.recordTelling(ctx, os[i:i+1], tell)
 			}
 			return
 		case errors.Is(err, store.ErrNotFound):
 			q.log.Warn("outcome of a message that is gone", "msg", os[0].Message, "err", err)
 			return
 		}
+		tell(err)
 		q.metrics.trouble.Inc()
 		q.log.Error("outcome not recorded yet", "msg", os[0].Message, "status", os[0].Status, "err", err)
 		timer := q.clock.NewTimer(pause)

@@ -124,7 +124,12 @@ func (q *Queue) command(ctx context.Context, f func(s *scheduler, done func(int,
 	}
 	answers := make(chan answer, 1)
 	posted := q.inbox.post(func(s *scheduler) {
-		f(s, func(n int, err error) { answers <- answer{n, err} })
+		f(s, func(n int, err error) {
+			select {
+			case answers <- answer{n, err}:
+			default: // it was told already that it takes its time
+			}
+		})
 	})
 	if !posted {
 		return 0, ErrStopped
@@ -190,7 +195,7 @@ type amendment struct {
 	change change
 	skip   bool             // leave out those in use, rather than wait for them
 	owed   bool             // a person was told that it will be made: also while the queue ends
-	done   func(int, error) // told how many change; may be nil
+	done   func(int, error) // told how many change, or first why it takes long; may be nil
 }
 
 const amendBatch = 500
@@ -225,15 +230,19 @@ func (s *scheduler) amend(a amendment) {
 	s.help(func(context.Context) func(*scheduler) {
 		n := later
 		for chunk := range slices.Chunk(keys, amendBatch) {
-			n += s.amendChunk(s.records, chunk, a.change)
+			n += s.amendChunk(s.records, chunk, a.change, func(err error) {
+				s.inbox.post(func(*scheduler) {
+					a.done(0, fmt.Errorf("not recorded yet; it is tried until it works, or until the server ends: %w", err))
+				})
+			})
 		}
 		return func(*scheduler) { a.done(n, nil) }
 	})
 }
 
 // amendChunk is the part of amend that waits for the store. It returns how
-// many deliveries it changed.
-func (q *Queue) amendChunk(ctx context.Context, keys []key, c change) int {
+// many deliveries it changed, and tells before of trouble with that.
+func (q *Queue) amendChunk(ctx context.Context, keys []key, c change, tell func(error)) int {
 	var os []mail.Outcome
 	var still []mail.Delivery // left as they are
 	var trouble error
@@ -254,7 +263,7 @@ func (q *Queue) amendChunk(ctx context.Context, keys []key, c change) int {
 		o.Message, o.Index, o.At = k.id, k.index, now
 		os = append(os, o)
 	}
-	q.record(ctx, os)
+	q.recordTelling(ctx, os, tell)
 	q.store.Release(still)
 	q.inbox.post(func(s *scheduler) { s.amended(os, still, trouble) })
 	return len(os)

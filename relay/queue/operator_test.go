@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"backstamp/mail"
+	"backstamp/store"
 )
 
 func TestRetry(t *testing.T) {
@@ -258,5 +259,47 @@ func TestExplainedByTheOperator(t *testing.T) {
 		if row, err := h.store.Message(t.Context(), id); err != nil || row.Message.Provider != main {
 			t.Errorf("the message is bound to %q, %v", row.Message.Provider, err)
 		}
+	})
+}
+
+// While nothing can be recorded a person is told so, and what was asked for is
+// done once it can.
+func TestCommandsWhileTheDiskIsFull(t *testing.T) {
+	inHouse(t, Settings{}, func(t *testing.T, h *house) {
+		h.routes(map[string]Provider{main: answering(later, ok)})
+		id := h.put(h.message(main, "a@x.test"))
+		h.store.setFail(func(op string, _ mail.ID) error {
+			if op == "conclude" {
+				return store.ErrFull
+			}
+			return nil
+		})
+		if _, err := h.queue.Hold(t.Context(), id); !errors.Is(err, store.ErrFull) || !strings.Contains(err.Error(), "not recorded yet") {
+			t.Errorf("Hold says %v", err)
+		}
+		h.want(id, 1, "deferred")
+		h.store.setFail(nil)
+		wait(mostPause)
+		h.want(id, 1, "held operator")
+	})
+}
+
+func TestNoRoomNoPut(t *testing.T) {
+	full := false
+	room := func() error {
+		if full {
+			return store.ErrFull
+		}
+		return nil
+	}
+	inHouse(t, Settings{Room: room}, func(t *testing.T, h *house) {
+		h.routes(map[string]Provider{main: answering(ok)})
+		full = true
+		m := h.message(main, "a@x.test")
+		if err := h.queue.Put(t.Context(), m, strings.NewReader("x")); !errors.Is(err, store.ErrFull) || len(h.store.messages) != 0 {
+			t.Errorf("Put without room: %v, %d kept", err, len(h.store.messages))
+		}
+		full = false
+		h.want(h.put(m), 1, "sent")
 	})
 }

@@ -146,6 +146,7 @@ type Settings struct {
 	Backlog int            // due deliveries of one credential in memory; 0: 20000
 	Drain   time.Duration  // how long running tries may go on when Run is told to end; 0: 25 s
 	Notes   string         // a file that remembers over restarts which messages were in work; "": none
+	Room    func() error   // asked before a message is kept; its error refuses the message. nil: there always is
 	Rand    func() float64 // in [0,1), for any goroutine: the jitter of retries; nil: math/rand
 }
 
@@ -195,6 +196,9 @@ func New(st Store, s Settings, clk clock.Clock, log *slog.Logger, reg prometheus
 	if s.Drain <= 0 {
 		s.Drain = defaultDrain
 	}
+	if s.Room == nil {
+		s.Room = func() error { return nil }
+	}
 	if s.Rand == nil {
 		s.Rand = rand.Float64
 	}
@@ -224,6 +228,9 @@ func (q *Queue) SetRoutes(r Routes) {
 // queue keeps m and content, which nobody may change any more. Put waits for
 // the store alone.
 func (q *Queue) Put(ctx context.Context, m *mail.Message, content mail.Content) error {
+	if err := q.settings.Room(); err != nil {
+		return fmt.Errorf("queueing message %s: %w", m.ID, err)
+	}
 	now := q.clock.Now()
 	ds := deliveries(m, now)
 	w, _ := q.gate.way(m.Provider)
