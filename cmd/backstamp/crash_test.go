@@ -25,6 +25,9 @@ import (
 	"backstamp/internal/crash"
 	"backstamp/internal/crashtest"
 	"backstamp/internal/mailtest"
+	"backstamp/mail"
+	"backstamp/store"
+	"backstamp/store/bolt"
 )
 
 // A child is the program in a process of its own.
@@ -321,6 +324,104 @@ func runOK(t testing.TB, command []string) string {
 		t.Fatalf("%q: %v", command, err)
 	}
 	return string(out)
+}
+
+// A traced relay writes down the system calls of its first life.
+type traced struct {
+	*crashtest.Process
+	first []string // its command line
+}
+
+// Start starts it, the first time under strace.
+func (r *traced) Start(ctx context.Context, point string) (string, <-chan struct{}, error) {
+	if r.first != nil {
+		later := r.Command
+		r.Command, r.first = r.first, nil
+		defer func() { r.Command = later }()
+	}
+	return r.Process.Start(ctx, point)
+}
+
+// The power fails at any moment of a loaded life: the store opens, and every
+// message that had been answered with 250 is there, byte for byte.
+// BACKSTAMP_TEST_IMAGES sets how many moments are tried.
+func TestPowerCut(t *testing.T) {
+	strace := mailtest.Tool(t, "strace")
+	tr := newKilling(t, crashtest.Flaky{Seed: rand.Uint64()}, "")
+	trace := filepath.Join(tr.dir, "trace")
+	r := &traced{Process: tr.process()}
+	r.first = append([]string{strace, "-f", "-y", "-xx", "-s", "1000000", "--seccomp-bpf", "-e", "trace=" + crashtest.TraceCalls, "-o", trace}, r.Command...)
+	tr.run(t, crashtest.Options{Relay: r, Cycles: 1, Load: 5 * time.Second})
+
+	f, err := os.Open(trace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	calls, err := crashtest.ReadTrace(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	images, answered := 0, 0
+	cuts := crashtest.Cuts{
+		Root: tr.dir, Answer: queuedAs, Number: times(t, "BACKSTAMP_TEST_IMAGES", 50), Random: rand.New(rand.NewPCG(tr.form.Seed, 3)),
+	}
+	err = crashtest.Images(calls, cuts, func(i crashtest.Image) error {
+		images, answered = images+1, max(answered, len(i.Answered))
+		return tr.whole(t.Context(), i)
+	})
+	t.Logf("%d images of %d system calls, the last with %d messages answered with 250, seed %d", images, len(calls), answered, tr.form.Seed)
+	if err != nil || answered == 0 {
+		t.Error(err)
+	}
+}
+
+// queuedAs finds IDs in what is answered.
+var queuedAs = regexp.MustCompile(`250 2\.0\.0 queued as (\w+)`)
+
+// whole opens the store of an image and looks for every message that was
+// answered.
+func (tr *killing) whole(ctx context.Context, i crashtest.Image) error {
+	s, err := bolt.Open(filepath.Join(i.Dir, "data"), bolt.Options{Create: true})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	for row, err := range s.Messages(ctx, store.Filter{}) {
+		if err != nil {
+			return err
+		}
+		if err := tr.same(ctx, s, row.Message.ID); err != nil {
+			return err
+		}
+	}
+	for _, text := range i.Answered {
+		id, err := mail.ParseID(text)
+		if err != nil {
+			return err
+		}
+		if _, err := s.Message(ctx, id); err != nil {
+			return fmt.Errorf("answered with 250: %w", err)
+		}
+	}
+	return nil
+}
+
+// same reports an error unless a message has the content that was sent.
+func (tr *killing) same(ctx context.Context, s *bolt.Store, id mail.ID) error {
+	content, err := s.Content(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	got, err := io.ReadAll(io.NewSectionReader(content, 0, content.Size()))
+	if err != nil {
+		return err
+	}
+	if want, _ := tr.form.Message(crashtest.ID(got)); !bytes.Equal(got, want) {
+		return fmt.Errorf("message %v is not what was sent", id)
+	}
+	return nil
 }
 
 // No 250 leaves before the syncs that cover it. A trace of the system calls

@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"backstamp/internal/crashtest"
@@ -29,7 +30,7 @@ started is ever killed. Exit code 1: a promise was broken; 2: it could not run.
 `
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	c := parse(os.Args[1:])
 	ok, err := c.run(ctx)
