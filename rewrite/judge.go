@@ -104,6 +104,8 @@ func (j *judge) reason(a *anchor, href, s string) string {
 	switch {
 	case href == "":
 		return LinkEmpty
+	case web && j.isOurs(href):
+		return LinkOurs
 	case web && (len(href) > mail.DestinationMax || j.clickLen(href) > j.maxURL): // before anything that costs with its length
 		return LinkTooLong
 	case isPlaceholder(href):
@@ -118,8 +120,6 @@ func (j *judge) reason(a *anchor, href, s string) string {
 		return LinkRelative
 	case !web:
 		return LinkScheme
-	case j.isOurs(href):
-		return LinkOurs
 	case a.optsOut:
 		return LinkOptOut
 	case !j.req.Clicks:

@@ -36,6 +36,8 @@ func TestScan(t *testing.T) {
 		{"noscript", `<noscript><a href=` + x + `>go</a></noscript>`, x + " go"},
 		{"script", `<script>"<a href=` + x + `>go</a>"</script>`, ""},
 
+		{"ours, as long as they come", `<a href=` + testBase + "/c/" + strings.Repeat("x", 1900) + `>go</a>`, testBase + "/c/" + strings.Repeat("x", 1900) + " go (ours)"},
+
 		{"opt-out", `<a data-no-track href=` + x + `>go</a><a href=` + y + `>go</a>`, x + " go (opt-out)|" + y + " go"},
 		{"opt-out of what it lies in", `<div clicktracking=off><p><a href=` + x + `>go</a></p></div><a href=` + y + `>go</a>`, x + " go (opt-out)|" + y + " go"},
 		{"opt-out of the link that a button lies in", `<a data-track=false href=` + x + `><!--[if mso]><v:rect href=` + y + `>go</v:rect><![endif]--></a>`, x + " (opt-out)|" + y + " go (opt-out)"},
