@@ -130,13 +130,19 @@ func TestMigrateMany(t *testing.T) {
 	dir := t.TempDir()
 	s := opened(t, dir, Options{Create: true})
 	var ids mail.IDs
-	for i := range 2000 {
-		m, ds := aMessage(&ids)
-		ds[0].Provider = []string{"a/b", "a/b2", "a"}[i%3]
-		ds[0].NextAttempt = begin.Add(time.Duration(i%7) * time.Minute)
-		if err := s.write(t.Context(), 0, newPut(&message{Message: *m, Count: 1}, ds).apply); err != nil {
-			t.Fatal(err)
+	err := s.write(t.Context(), 0, func(t *tx) error {
+		for i := range 2000 {
+			m, ds := aMessage(&ids)
+			ds[0].Provider = []string{"a/b", "a/b2", "a"}[i%3]
+			ds[0].NextAttempt = begin.Add(time.Duration(i%7) * time.Minute)
+			if err := newPut(&message{Message: *m, Count: 1}, ds).apply(t); err != nil {
+				return err
+			}
 		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	want := due2000(t, s)
 	s.Close()
