@@ -305,8 +305,8 @@ func answered(ds []mail.Delivery, as []mail.Attempt, began bool) []mail.Attempt 
 	return whole
 }
 
-// record stores outcomes. It does not give up while ctx lasts: what is not
-// recorded would be done again.
+// record stores outcomes. It does not give up while ctx lasts and the disk
+// works: what is not recorded is done again.
 func (q *Queue) record(ctx context.Context, os []mail.Outcome) {
 	q.recordTelling(ctx, os, func(error) {})
 }
@@ -325,6 +325,9 @@ func (q *Queue) recordTelling(ctx context.Context, os []mail.Outcome, tell func(
 			return
 		case errors.Is(err, store.ErrNotFound):
 			q.log.Warn("outcome of a message that is gone", "msg", os[0].Message, "err", err)
+			return
+		case errors.Is(err, store.ErrBroken): // for good: to wait would only keep the process from ending
+			q.log.Error("outcome lost", "msg", os[0].Message, "status", os[0].Status, "count", len(os), "err", err)
 			return
 		}
 		tell(err)

@@ -431,7 +431,7 @@ func TestGateKeepsOneForEach(t *testing.T) {
 
 // The clock was ahead when a retry, or the end of a hold, was planned.
 func TestClockThatWasWrong(t *testing.T) {
-	v := view{main: {State: store.StateOK}}
+	v := view{main: {ProviderState: store.ProviderState{State: store.StateOK}}}
 	now := time.Now()
 	for _, c := range []struct {
 		status mail.Status
@@ -449,6 +449,23 @@ func TestClockThatWasWrong(t *testing.T) {
 		d := mail.Delivery{Provider: main, Status: c.status, Reason: c.reason, NextAttempt: now.Add(c.ahead)}
 		if _, ok := v.fit(d, now); ok != c.want {
 			t.Errorf("%s %s, due in %v: made due now %v, want %v", c.status, c.reason, c.ahead, ok, c.want)
+		}
+	}
+}
+
+// A sweep that follows the parking of a provider leaves the delivery alone that
+// somebody made due meanwhile, to be the probe.
+func TestSweepLeavesTheProbe(t *testing.T) {
+	now := time.Now()
+	for _, c := range []struct {
+		ready bool
+		ahead time.Duration
+		want  bool
+	}{{false, 0, true}, {true, 0, false}, {true, time.Minute, true}} {
+		v := view{main: {store.ProviderState{State: store.StateParked}, c.ready}}
+		d := mail.Delivery{Provider: main, Status: mail.Deferred, NextAttempt: now.Add(c.ahead)}
+		if _, ok := v.fit(d, now); ok != c.want {
+			t.Errorf("ready %v, due in %v: held %v, want %v", c.ready, c.ahead, ok, c.want)
 		}
 	}
 }

@@ -67,6 +67,9 @@ func TestUpstreamMatrix(t *testing.T) {
 			})
 		}
 	})
+	if slices.Contains(rows, "") {
+		return // of a part there is no table
+	}
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "stage\tbehaviour\tfirst try\tconnection\texplanation\tafter the trouble\tcopies")

@@ -179,12 +179,19 @@ func (s *scheduler) publish() {
 }
 
 // A view is how providers stand at one moment; one that is not in it is gone.
-type view map[string]store.ProviderState
+type view map[string]standing
+
+// A standing is the state of a provider, and whether it waits for a probe.
+type standing struct {
+	store.ProviderState
+	ready bool
+}
 
 func (s *scheduler) view() view {
 	v := view{}
 	for name := range s.routes.Providers {
-		v[name] = s.laneOf(name).state
+		l := s.laneOf(name)
+		v[name] = standing{l.state, l.ready}
 	}
 	return v
 }
@@ -204,6 +211,8 @@ func (v view) fit(d mail.Delivery, now time.Time) (o mail.Outcome, ok bool) {
 		o.Text = fmt.Sprintf("provider %s is not configured any more", d.Provider)
 		o.Explain = waits(o.Reason, o.Text)
 		return o, d.Reason != mail.HoldProviderGone
+	case st.State == store.StateParked && st.ready && d.Status == mail.Deferred && !d.NextAttempt.After(now):
+		return o, false // it may be the probe
 	case st.State == store.StateParked:
 		hold(&o, mail.HoldAuth, time.Time{})
 		o.Text = fmt.Sprintf("provider %s is parked: %s", d.Provider, st.LastError)
