@@ -100,6 +100,15 @@ type killing struct {
 // newKilling prepares one. Extra is added to the configuration.
 func newKilling(t testing.TB, f crashtest.Flaky, extra string) *killing {
 	t.Helper()
+	return killingOf(t, f, testForm(f.Seed), extra)
+}
+
+func testForm(seed uint64) crashtest.Form {
+	return crashtest.Form{Envelope: crashtest.Envelope{From: "app@shop.test", To: "example.com"}, Seed: seed, HTML: 0.3, Base: publicBase}
+}
+
+func killingOf(t testing.TB, f crashtest.Flaky, form crashtest.Form, extra string) *killing {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -107,7 +116,7 @@ func newKilling(t testing.TB, f crashtest.Flaky, extra string) *killing {
 	dir := t.TempDir()
 	tr := &killing{
 		dir: dir, config: filepath.Join(dir, "backstamp.yaml"), binary: []string{self}, env: []string{"BACKSTAMP_TEST_MAIN=1"},
-		form: crashtest.Form{Envelope: crashtest.Envelope{From: "app@shop.test", To: "example.com"}, Seed: f.Seed, HTML: 0.3, Base: publicBase},
+		form: form,
 	}
 	if tr.ledger, err = crashtest.OpenLedger(filepath.Join(dir, "ledger"), tr.form); err != nil {
 		t.Fatal(err)
@@ -391,7 +400,7 @@ func (tr *killing) whole(ctx context.Context, i crashtest.Image) error {
 		if err != nil {
 			return err
 		}
-		if err := tr.same(ctx, s, row.Message.ID); err != nil {
+		if _, err := tr.same(ctx, s, row.Message.ID); err != nil {
 			return err
 		}
 	}
@@ -407,21 +416,23 @@ func (tr *killing) whole(ctx context.Context, i crashtest.Image) error {
 	return nil
 }
 
-// same reports an error unless a message has the content that was sent.
-func (tr *killing) same(ctx context.Context, s *bolt.Store, id mail.ID) error {
+// same returns the name of a message, and an error unless its content is what
+// was sent.
+func (tr *killing) same(ctx context.Context, s *bolt.Store, id mail.ID) (string, error) {
 	content, err := s.Content(ctx, id)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer content.Close()
 	got, err := io.ReadAll(io.NewSectionReader(content, 0, content.Size()))
 	if err != nil {
-		return err
+		return "", err
 	}
-	if want, _ := tr.form.Message(crashtest.ID(got)); !bytes.Equal(got, want) {
-		return fmt.Errorf("message %v is not what was sent", id)
+	name := crashtest.ID(got)
+	if want, _ := tr.form.Message(name); !bytes.Equal(got, want) {
+		return "", fmt.Errorf("message %v is not what was sent", id)
 	}
-	return nil
+	return name, nil
 }
 
 // No 250 leaves before the syncs that cover it. A trace of the system calls

@@ -105,10 +105,7 @@ func (r *run) cycle(ctx context.Context, cycle int) error {
 	loading, stop := context.WithCancel(ctx)
 	defer stop()
 	var senders sync.WaitGroup
-	for n := range r.Senders {
-		s := &sender{addr: addr, ledger: r.Ledger, prefix: fmt.Sprintf("c%ds%d", cycle, n), pause: r.pause()}
-		senders.Go(func() { s.run(loading) })
-	}
+	senders.Go(func() { Load(loading, addr, r.Ledger, cycle, r.Senders, r.pause()) })
 	reached := wait(ctx, ended, r.until(point))
 	err = r.Relay.Kill()
 	stop()

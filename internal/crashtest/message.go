@@ -23,6 +23,9 @@ type Form struct {
 	Envelope
 	Seed uint64
 	HTML float64 // the share of messages that are HTML with links
+	// Large is the share of bodies of 40 to 100 KiB, which a relay may keep
+	// elsewhere; 0: a twentieth.
+	Large float64
 	// Base is what the relay's tracking links begin with; "" when it tracks
 	// nothing.
 	Base string
@@ -52,19 +55,23 @@ func (f Form) Message(id string) (content []byte, rcpts []string) {
 	} else {
 		b.WriteString("\r\n")
 	}
-	fill(&b, r, size(r))
+	fill(&b, r, f.size(r))
 	if html {
 		b.WriteString("</p>\r\n</body></html>\r\n")
 	}
 	return b.Bytes(), rcpts
 }
 
-// size is that of a body: mostly small, sometimes what a relay keeps in a file.
-func size(r *rand.Rand) int {
-	switch n := r.IntN(20); {
-	case n == 0:
+// size is that of a body.
+func (f Form) size(r *rand.Rand) int {
+	large := f.Large
+	if large == 0 {
+		large = 0.05
+	}
+	switch n := r.Float64(); {
+	case n < large:
 		return 40<<10 + r.IntN(60<<10)
-	case n < 5:
+	case n > 0.8:
 		return 8<<10 + r.IntN(20<<10)
 	}
 	return 200 + r.IntN(6<<10)

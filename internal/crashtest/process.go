@@ -47,6 +47,17 @@ type Process struct {
 // PID returns the process that was started last.
 func (p *Process) PID() int { return p.pid }
 
+// ExitCode returns the code with which the process ended by itself; -1 if it
+// runs or was killed.
+func (p *Process) ExitCode() int {
+	select {
+	case <-p.ended:
+		return p.cmd.ProcessState.ExitCode()
+	default:
+		return -1
+	}
+}
+
 // Start starts the command and waits until it takes mail.
 func (p *Process) Start(ctx context.Context, point string) (addr string, ended <-chan struct{}, err error) {
 	ctx, cancel := context.WithTimeout(ctx, startMost)

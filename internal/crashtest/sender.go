@@ -9,11 +9,24 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"time"
 )
 
 // patience is how long a sender waits for anything.
 const patience = 30 * time.Second
+
+// Load sends messages by several senders, each of which pauses between two,
+// until the context ends. The messages are named after the cycle, which must
+// not have been used before.
+func Load(ctx context.Context, addr string, l *Ledger, cycle, senders int, pause time.Duration) {
+	var all sync.WaitGroup
+	for n := range senders {
+		s := &sender{addr: addr, ledger: l, prefix: fmt.Sprintf("c%ds%d", cycle, n), pause: pause}
+		all.Go(func() { s.run(ctx) })
+	}
+	all.Wait()
+}
 
 // A sender hands messages in, one after the other, until its relay dies or
 // its context ends.

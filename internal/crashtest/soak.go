@@ -115,10 +115,7 @@ func (s *Soak) load(ctx context.Context, r *run, addr string, ended <-chan struc
 	loading, stop := context.WithTimeout(ctx, s.For)
 	defer stop()
 	var senders sync.WaitGroup
-	for n := range r.Senders {
-		one := &sender{addr: addr, ledger: r.Ledger, prefix: fmt.Sprintf("c%ds%d", r.Ledger.Cycle()+1, n), pause: r.pause()}
-		senders.Go(func() { one.run(loading) })
-	}
+	senders.Go(func() { Load(loading, addr, r.Ledger, r.Ledger.Cycle()+1, r.Senders, r.pause()) })
 	defer senders.Wait()
 	for loading.Err() == nil {
 		if wait(loading, ended, s.Every) {
