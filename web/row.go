@@ -232,7 +232,7 @@ func newShowRow(r store.Row, plan *rewrite.Plan, linker rewrite.Linker) showRow 
 	d := r.Message.Detail
 	a := d.Alignment
 	row := showRow{
-		messageRow: newMessageRow(r), Links: newLinkRows(r, plan, linker), Events: []eventRow{},
+		messageRow: newMessageRow(r), Expired: r.Message.Expired, Links: newLinkRows(r, plan, linker), Events: []eventRow{},
 		Alignment: alignmentRow{a.Rule, a.From, text(a.Identity), a.Action},
 		Quirks:    orEmpty(d.Quirks), Transcript: orEmpty(d.Transcript),
 		Notes: []string{}, Meanings: map[string]string{},

@@ -205,6 +205,16 @@ func (in *instance) until(what string, ok func() bool) {
 	}
 }
 
+// logged waits until the program has logged text: what makes no event.
+func (in *instance) logged(text string) {
+	in.t.Helper()
+	ctx, cancel := context.WithTimeout(in.t.Context(), 20*time.Second)
+	defer cancel()
+	if err := in.log.until(ctx, text); err != nil {
+		in.t.Fatalf("%q was never logged: %v", text, err)
+	}
+}
+
 // status waits until the first delivery of a message has a status.
 func (in *instance) status(id, want string) map[string]any {
 	in.t.Helper()
@@ -236,14 +246,40 @@ accounts:
 
 // A lockedBuffer collects the output of a program that has many goroutines.
 type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+	mu    sync.Mutex
+	b     bytes.Buffer
+	wrote chan struct{} // closed by the next Write; nil: nobody waits
 }
 
 func (b *lockedBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.wrote != nil {
+		close(b.wrote)
+		b.wrote = nil
+	}
 	return b.b.Write(p)
+}
+
+// until waits until text was written.
+func (b *lockedBuffer) until(ctx context.Context, text string) error {
+	for {
+		b.mu.Lock()
+		if strings.Contains(b.b.String(), text) {
+			b.mu.Unlock()
+			return nil
+		}
+		if b.wrote == nil {
+			b.wrote = make(chan struct{})
+		}
+		wrote := b.wrote
+		b.mu.Unlock()
+		select {
+		case <-wrote:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 func (b *lockedBuffer) String() string {
