@@ -83,6 +83,7 @@ func dial(ctx context.Context, addr string) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	c := &client{conn, bufio.NewReader(conn)}
 	conn.SetDeadline(time.Now().Add(patience))
 	if reply, err := c.reply(); err != nil || reply[0] != '2' {
