@@ -322,14 +322,15 @@ func (b *builder) click(v verdict) splice {
 }
 
 // pixel returns the open pixel of a page. Mail readers do not load what is not
-// displayed, and show a border where none is forbidden.
+// displayed, and show a border where none is forbidden. It takes no room in the
+// text, where a mail reader knows positions: else it would move a line.
 func (b *builder) pixel(p *page) splice {
 	top := b.Rewriter.top
 	if b.req.PixelTop != nil {
 		top = *b.req.PixelTop
 	}
 	at, _ := p.pixelAt(top)
-	after := mail.PixelSuffix + `" width="1" height="1" alt="" style="border:0">`
+	after := mail.PixelSuffix + `" width="1" height="1" alt="" style="border:0;position:absolute">`
 	if at == len(p.text) && bytes.HasSuffix(p.text, []byte("\r\n")) {
 		after += "\r\n"
 	}

@@ -20,7 +20,7 @@ var (
 func (j Judge) ours() *regexp.Regexp {
 	base := regexp.QuoteMeta(j.Base)
 	token := fmt.Sprintf(`([A-Za-z0-9_-]{%d})`, mail.TokenLen)
-	return regexp.MustCompile(base + `/c/` + token + `\.([A-Za-z0-9_/-]+)|<img src="` + base + `/o/` + token + `\.gif" width="1" height="1" alt="" style="border:0">`)
+	return regexp.MustCompile(base + `/c/` + token + `\.([A-Za-z0-9_/-]+)|<img src="` + base + `/o/` + token + `\.gif" width="1" height="1" alt="" style="border:0;position:absolute">`)
 }
 
 // Page compares an HTML page with its rewritten form, both in their own
