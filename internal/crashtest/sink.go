@@ -36,7 +36,7 @@ type Sink struct {
 	flaky  Flaky
 	random *rand.Rand
 	conns  map[net.Conn]bool
-	broken int // connections
+	broken int // copies that came last on connections that broke off
 	closed bool
 }
 
@@ -57,9 +57,9 @@ func Listen(addr string, f Flaky, take func(rcpts []string, content []byte, answ
 func (s *Sink) Addr() string { return s.listener.Addr().String() }
 
 // Broken waits until all connections have ended, as they do when the relay is
-// killed, and returns how many did so without QUIT and not by the sink's own
-// doing, since it was called last. Each may have been between a final dot and
-// the relay's record of the reply, so that as many copies may come again.
+// killed, and returns how many copies came last on those that did so without
+// QUIT and not by the sink's own doing, since it was called before. The relay may
+// not have recorded the reply to each, so that as many may come again.
 func (s *Sink) Broken() int {
 	for limit := time.Now().Add(patience); s.open() > 0 && time.Now().Before(limit); {
 		time.Sleep(time.Millisecond)
@@ -119,13 +119,14 @@ func (s *Sink) accept() {
 
 // serve is the goroutine of one connection.
 func (s *Sink) serve(c net.Conn) {
-	err := (&inbound{sink: s, Conn: c, r: bufio.NewReaderSize(c, 64<<10)}).serve()
+	in := &inbound{sink: s, Conn: c, r: bufio.NewReaderSize(c, 64<<10)}
+	err := in.serve()
 	c.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
 	if err != errDropped && err != errQuit {
-		s.broken++
+		s.broken += in.last
 	}
 }
 
@@ -157,6 +158,7 @@ type inbound struct {
 	r     *bufio.Reader
 	fate  fate
 	rcpts []string
+	last  int // copies in the last transaction that was taken
 }
 
 const refused = "451 4.3.0 not now"
@@ -230,7 +232,7 @@ func (c *inbound) data() error {
 		return c.say(refused)
 	}
 	c.sink.take(c.rcpts, content, !c.fate.after)
-	c.rcpts = nil
+	c.rcpts, c.last = nil, len(c.rcpts)
 	if c.fate.after {
 		return errDropped
 	}
