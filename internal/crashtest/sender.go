@@ -16,13 +16,13 @@ import (
 // patience is how long a sender waits for anything.
 const patience = 30 * time.Second
 
-// Load sends messages by several senders, each of which pauses between two,
-// until the context ends. The messages are named after the cycle, which must
+// Load sends messages by several senders, each of which begins one every pause
+// at most, until the context ends. The messages are named after the cycle, which must
 // not have been used before.
 func Load(ctx context.Context, addr string, l *Ledger, cycle, senders int, pause time.Duration) {
 	var all sync.WaitGroup
 	for n := range senders {
-		s := &sender{addr: addr, ledger: l, prefix: fmt.Sprintf("c%ds%d", cycle, n), pause: pause}
+		s := &sender{addr: addr, ledger: l, prefix: fmt.Sprintf("c%ds%d", cycle, n), pause: pause, due: time.Now()}
 		all.Go(func() { s.run(ctx) })
 	}
 	all.Wait()
@@ -35,6 +35,7 @@ type sender struct {
 	ledger *Ledger
 	prefix string // of the names of its messages
 	pause  time.Duration
+	due    time.Time // of the next message
 	n      int
 }
 
@@ -63,11 +64,21 @@ func (s *sender) connection(ctx context.Context) error {
 			return err
 		}
 		s.ledger.Answered(id, reply)
-		if s.pause > 0 {
-			wait(ctx, nil, s.pause)
-		}
+		s.rest(ctx)
 	}
 	return ctx.Err()
+}
+
+// debt is how far behind its pace a sender may be and still catch up.
+const debt = time.Second
+
+// rest waits until the next message is due.
+func (s *sender) rest(ctx context.Context) {
+	now := time.Now()
+	s.due = later(s.due.Add(s.pause), now.Add(-debt))
+	if s.due.After(now) {
+		wait(ctx, nil, s.due.Sub(now))
+	}
 }
 
 // A client speaks SMTP as it comes.

@@ -39,7 +39,8 @@ type Soak struct {
 type Sample struct {
 	Seconds     float64 `json:"seconds"` // since the start
 	Accepted    int     `json:"accepted"`
-	RSS         int64   `json:"rss"` // octets
+	RSS         int64   `json:"rss"`  // octets
+	Anon        int64   `json:"anon"` // of them those that are no pages of files, such as the store's
 	Descriptors int     `json:"descriptors"`
 	Goroutines  int     `json:"goroutines"`
 	Store       int64   `json:"store"` // octets on disk
@@ -124,7 +125,7 @@ func (s *Soak) load(ctx context.Context, r *run, addr string, ended <-chan struc
 		}
 		one := s.sample(r)
 		samples = append(samples, one)
-		r.Log("%v", one)
+		r.Log("%.0f s, %d messages accepted", one.Seconds, one.Accepted)
 	}
 	return samples, ctx.Err()
 }
@@ -173,7 +174,7 @@ func (s *Soak) follow(ctx context.Context, t *http.Transport, path string) error
 func (s *Soak) sample(r *run) Sample {
 	one := Sample{Seconds: time.Since(r.began).Seconds(), Accepted: r.Ledger.Accepted(), Goroutines: s.goroutines()}
 	if p, ok := r.Relay.(*Process); ok {
-		one.RSS, one.Descriptors = held(p.PID())
+		one.RSS, one.Anon, one.Descriptors = held(p.PID())
 	}
 	if s.Store != "" {
 		filepath.WalkDir(s.Store, func(_ string, d fs.DirEntry, err error) error {
@@ -188,17 +189,22 @@ func (s *Soak) sample(r *run) Sample {
 	return one
 }
 
-// held reads /proc: resident octets and open descriptors of a process.
-func held(pid int) (rss int64, descriptors int) {
+// held reads /proc: resident octets, those that are no pages of files, and open
+// descriptors of a process.
+func held(pid int) (rss, anon int64, descriptors int) {
 	dir := fmt.Sprintf("/proc/%d", pid)
-	if text, err := os.ReadFile(dir + "/statm"); err == nil {
-		if words := strings.Fields(string(text)); len(words) > 1 {
-			pages, _ := strconv.ParseInt(words[1], 10, 64)
-			rss = pages * int64(os.Getpagesize())
+	text, _ := os.ReadFile(dir + "/status")
+	for line := range strings.Lines(string(text)) {
+		var kilobytes int64
+		if _, err := fmt.Sscanf(line, "VmRSS: %d kB", &kilobytes); err == nil {
+			rss = kilobytes << 10
+		}
+		if _, err := fmt.Sscanf(line, "RssAnon: %d kB", &kilobytes); err == nil {
+			anon = kilobytes << 10
 		}
 	}
 	fds, _ := os.ReadDir(dir + "/fd")
-	return rss, len(fds)
+	return rss, anon, len(fds)
 }
 
 // goroutines asks the relay's metrics.
@@ -223,8 +229,8 @@ func (s *Soak) goroutines() (n int) {
 func (r SoakReport) Text(w io.Writer) {
 	r.Report.Text(w)
 	fmt.Fprintf(w, "  %d opens, %d clicks, %d without an answer, %d not made\n", r.Opens, r.Clicks, r.Failed, r.Shed)
-	fmt.Fprintln(w, "  seconds  accepted    RSS MiB  descriptors  goroutines  store MiB")
+	fmt.Fprintln(w, "  seconds  accepted    RSS MiB   anon MiB  descriptors  goroutines  store MiB")
 	for _, s := range r.Samples {
-		fmt.Fprintf(w, "  %7.0f  %8d  %9.1f  %11d  %10d  %9.1f\n", s.Seconds, s.Accepted, float64(s.RSS)/(1<<20), s.Descriptors, s.Goroutines, float64(s.Store)/(1<<20))
+		fmt.Fprintf(w, "  %7.0f  %8d  %9.1f  %9.1f  %11d  %10d  %9.1f\n", s.Seconds, s.Accepted, float64(s.RSS)/(1<<20), float64(s.Anon)/(1<<20), s.Descriptors, s.Goroutines, float64(s.Store)/(1<<20))
 	}
 }
