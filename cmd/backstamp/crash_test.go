@@ -193,52 +193,57 @@ func TestKilledUnderLoad(t *testing.T) {
 	tr.run(t, crashtest.Options{Cycles: times(t, "BACKSTAMP_TEST_KILLS", 20), Rate: mostLoad})
 }
 
-// withPoints builds the program with crash points compiled in.
-func withPoints(t testing.TB, tr *killing) {
-	t.Helper()
-	tr.binary, tr.env = []string{filepath.Join(tr.dir, "backstamp-crashpoints")}, nil
-	build := exec.Command(mailtest.Tool(t, "go"), "build", "-tags", "crashpoints", "-o", tr.binary[0], ".")
+// The program ends itself at each crash point. BACKSTAMP_TEST_POINTS sets how
+// often.
+func TestCrashPoints(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "backstamp")
+	build := exec.Command(mailtest.Tool(t, "go"), "build", "-tags", "crashpoints", "-o", binary, ".")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	each := times(t, "BACKSTAMP_TEST_POINTS", 1)
+	for name, test := range map[string]func(*testing.T, *killing, int){
+		"way of a message": crashOnTheWay, "retention": crashInRetention, "compaction": crashInCompaction, "migration": crashInMigration,
+	} {
+		t.Run(name, func(t *testing.T) {
+			tr := newKilling(t, crashtest.Flaky{Seed: rand.Uint64()}, "retention: {content: 1ms, events: 1ms}\n")
+			tr.binary, tr.env = []string{binary}, nil
+			test(t, tr, each)
+		})
+	}
 }
 
-// The program ends itself at each point of a message's way.
-// BACKSTAMP_TEST_POINTS sets how often.
-func TestCrashPoints(t *testing.T) {
-	each := times(t, "BACKSTAMP_TEST_POINTS", 1)
-	points := []string{
-		crash.BeforeBody, crash.AfterBody, crash.BeforeCommit, crash.AfterCommit, crash.BeforeReply,
-		crash.BeforeDot, crash.AfterDot, crash.BeforeRecord,
-	}
-	tr := newKilling(t, crashtest.Flaky{Seed: rand.Uint64()}, "")
-	withPoints(t, tr)
-	r := tr.run(t, crashtest.Options{Cycles: each * len(points), Points: points, Pass: 20, Rate: mostLoad})
+// reached expects each point to have been reached that often.
+func reached(t *testing.T, r crashtest.Report, each int, points ...string) {
+	t.Helper()
 	for _, name := range points {
-		if p := r.Points[name]; p.Reached != p.Kills || p.Kills != each {
-			t.Errorf("%s was reached %d times of %d", name, p.Reached, each)
-		}
-	}
-}
-
-// It ends itself while retention, at the start of a life, deletes what the life
-// before left.
-func TestCrashInRetention(t *testing.T) {
-	each := times(t, "BACKSTAMP_TEST_POINTS", 1)
-	tr := newKilling(t, crashtest.Flaky{Seed: rand.Uint64()}, "retention: {content: 1ms, events: 1ms}\n")
-	withPoints(t, tr)
-	var r crashtest.Report
-	for range each {
-		for _, name := range []string{crash.BeforeExpiry, crash.AfterExpiry} {
-			tr.run(t, crashtest.Options{Cycles: 1, Rate: mostLoad})
-			r = tr.run(t, crashtest.Options{Cycles: 1, Points: []string{name}, Pass: 1})
-		}
-	}
-	for _, name := range []string{crash.BeforeExpiry, crash.AfterExpiry} {
 		if p := r.Points[name]; p.Reached != each {
 			t.Errorf("%s was reached %d times of %d", name, p.Reached, each)
 		}
 	}
+}
+
+func crashOnTheWay(t *testing.T, tr *killing, each int) {
+	points := []string{
+		crash.BeforeBody, crash.AfterBody, crash.BeforeCommit, crash.AfterCommit, crash.BeforeReply,
+		crash.BeforeDot, crash.AfterDot, crash.BeforeRecord,
+	}
+	r := tr.run(t, crashtest.Options{Cycles: each * len(points), Points: points, Pass: 20, Rate: mostLoad})
+	reached(t, r, each, points...)
+}
+
+// crashInRetention ends it while retention, at the start of a life, deletes what
+// the life before left.
+func crashInRetention(t *testing.T, tr *killing, each int) {
+	points := []string{crash.BeforeExpiry, crash.AfterExpiry}
+	var r crashtest.Report
+	for range each {
+		for _, name := range points {
+			tr.run(t, crashtest.Options{Cycles: 1, Rate: mostLoad})
+			r = tr.run(t, crashtest.Options{Cycles: 1, Points: []string{name}, Pass: 1})
+		}
+	}
+	reached(t, r, each, points...)
 }
 
 // An upkept relay is compacted before each start, and ends itself in that.
@@ -260,12 +265,8 @@ func (u *upkept) Start(ctx context.Context, point string) (string, <-chan struct
 	return u.Process.Start(ctx, "")
 }
 
-// It ends itself while the store is compacted.
-func TestCrashInCompact(t *testing.T) {
-	each := times(t, "BACKSTAMP_TEST_POINTS", 1)
-	tr := newKilling(t, crashtest.Flaky{Seed: rand.Uint64()}, "")
-	withPoints(t, tr)
-	tr.run(t, crashtest.Options{Cycles: 1, Rate: mostLoad})
+func crashInCompaction(t *testing.T, tr *killing, each int) {
+	tr.run(t, crashtest.Options{Cycles: 1, Rate: mostLoad}) // something to compact
 	u := &upkept{Process: tr.process(), compact: tr.command("compact")}
 	tr.run(t, crashtest.Options{
 		Relay: u, Cycles: 2 * each, Points: []string{crash.BeforeReplace, crash.AfterReplace}, Pass: 1, Rate: mostLoad, Load: 50 * time.Millisecond,
@@ -275,12 +276,10 @@ func TestCrashInCompact(t *testing.T) {
 	}
 }
 
-// It ends itself while it brings a store of an earlier release up to date: the
-// next start does, and everything is there.
-func TestCrashInMigration(t *testing.T) {
-	tr := newKilling(t, crashtest.Flaky{}, "")
-	withPoints(t, tr)
-	for range times(t, "BACKSTAMP_TEST_POINTS", 1) {
+// crashInMigration ends it while it brings a store of an earlier release up to
+// date: the next start does, and everything is there.
+func crashInMigration(t *testing.T, tr *killing, each int) {
+	for range each {
 		for _, point := range []string{crash.BeforeMigrate, crash.AfterMigrate} {
 			earlier(t, filepath.Join(tr.dir, "data"))
 			p := tr.process()
