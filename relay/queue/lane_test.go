@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -152,6 +153,36 @@ func TestProbeWithoutAnswer(t *testing.T) {
 		}
 		wait(time.Minute)
 		h.want(a, 1, "sent")
+		h.want(b, 1, "sent")
+	})
+}
+
+// A probe that takes long is not joined by another one, nor waited for in a
+// circle: what is made due meanwhile is held again.
+func TestSlowProbe(t *testing.T) {
+	inHouse(t, Settings{}, func(t *testing.T, h *house) {
+		slow := takes(20*time.Minute, ok)
+		h.routes(map[string]Provider{main: scripted(func(ctx context.Context, n int, t mail.Transaction) []mail.Attempt {
+			if n == 1 {
+				return forAll(t, refused)
+			}
+			return slow.answer(ctx, n, t)
+		})})
+		a := h.put(h.message(main, "a@x.test"))
+		b := h.put(h.message(main, "b@x.test"))
+		var claims atomic.Int32
+		h.store.setFail(func(op string, _ mail.ID) error {
+			if op == "claim" && claims.Add(1) > 100 {
+				return store.ErrFull // which makes it pause
+			}
+			return nil
+		})
+		wait(36 * time.Minute)
+		h.want(a, 1, "sent")
+		if n := claims.Load(); n > 100 {
+			t.Errorf("%d claims", n)
+		}
+		wait(20 * time.Minute)
 		h.want(b, 1, "sent")
 	})
 }

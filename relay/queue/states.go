@@ -191,7 +191,7 @@ func (s *scheduler) view() view {
 	v := view{}
 	for name := range s.routes.Providers {
 		l := s.laneOf(name)
-		v[name] = standing{l.state, l.ready}
+		v[name] = standing{l.state, l.ready && !l.probing}
 	}
 	return v
 }
