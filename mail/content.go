@@ -1,6 +1,10 @@
 package mail
 
-import "io"
+import (
+	"bytes"
+	"fmt"
+	"io"
+)
 
 // Content is the stored original of a message, read where it lies: in memory
 // or in a file. It does not change while it is in use. A bytes.Reader, a
@@ -24,4 +28,23 @@ type ContentCloser interface {
 type Body interface {
 	io.Writer
 	ContentCloser
+}
+
+// headerFirst is how much of a message is read at first to find its header.
+const headerFirst = 16 << 10
+
+// ReadHeader is ParseHeader for content that need not lie in memory. It reads
+// on until the line that ends the header is there whole. Its errors are those
+// of the content.
+func ReadHeader(content Content) (h Header, end, body int, err error) {
+	for n := int64(headerFirst); ; n *= 4 {
+		b := make([]byte, min(n, content.Size()))
+		if _, err := io.ReadFull(io.NewSectionReader(content, 0, int64(len(b))), b); err != nil {
+			return nil, 0, 0, fmt.Errorf("read header: %w", err)
+		}
+		h, end, body = ParseHeader(b)
+		if int64(len(b)) == content.Size() || bytes.IndexByte(b[end:], '\n') >= 0 {
+			return h, end, body, nil
+		}
+	}
 }

@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -18,16 +17,35 @@ import (
 const receivedMax = 30
 
 // accept makes a message of the transaction and its content and hands it to
-// the queue. The message is durable when it returns nil.
-func (s *session) accept(ctx context.Context, content []byte) (mail.ID, error) {
+// the queue. The message is durable when it returns nil. The content is closed
+// in any case.
+func (s *session) accept(ctx context.Context, content mail.ContentCloser) (mail.ID, error) {
+	m, err := s.judge(content)
+	if err != nil {
+		content.Close()
+		return mail.ID{}, err
+	}
+	if err := s.server.queue.Put(ctx, m, content); err != nil {
+		return mail.ID{}, fmt.Errorf("queue message %v: %w", m.ID, err)
+	}
+	crash.At(crash.BeforeReply)
+	s.report(m)
+	return m.ID, nil
+}
+
+// judge decides whether the message may leave, and how.
+func (s *session) judge(content mail.Content) (*mail.Message, error) {
 	tx, client := s.tx, s.tx.policy.client(s.peer.addr.Addr())
-	h, _, _ := mail.ParseHeader(content)
+	h, _, _, err := mail.ReadHeader(content)
+	if err != nil {
+		return nil, err
+	}
 	if n := len(h.All("Received")); n >= receivedMax {
-		return mail.ID{}, refusal(554, "5.4.6", fmt.Sprintf("mail loop: %d Received fields", n))
+		return nil, refusal(554, "5.4.6", fmt.Sprintf("mail loop: %d Received fields", n))
 	}
 	d, err := tx.account.Align.Decide(h, tx.from, client.From)
 	if err != nil {
-		return mail.ID{}, err
+		return nil, err
 	}
 	now := s.server.clock.Now()
 	m := &mail.Message{
@@ -39,7 +57,7 @@ func (s *session) accept(ctx context.Context, content []byte) (mail.ID, error) {
 		Recipients: tx.to,
 		HeaderFrom: d.HeaderFrom,
 		Subject:    subject(h),
-		Size:       int64(len(content)),
+		Size:       content.Size(),
 	}
 	if m.MessageID = messageID(h); !h.Has("Message-ID") {
 		m.MessageID = fmt.Sprintf("<%v@%s>", m.ID, tx.policy.hostname)
@@ -50,12 +68,7 @@ func (s *session) accept(ctx context.Context, content []byte) (mail.ID, error) {
 	controls := s.plan(m, h, content, client)
 	s.editHeader(m, h, d, controls)
 	m.Detail.Transcript = append(s.peer.transcript.lines(), "S: 250 2.0.0 queued as "+m.ID.String())
-	if err := s.server.queue.Put(ctx, m, bytes.NewReader(content)); err != nil {
-		return mail.ID{}, fmt.Errorf("queue message %v: %w", m.ID, err)
-	}
-	crash.At(crash.BeforeReply)
-	s.report(m)
-	return m.ID, nil
+	return m, nil
 }
 
 // describe says who hands the message in.
@@ -70,14 +83,14 @@ func (s *session) describe() mail.Client {
 
 // plan decides what is tracked: the most restrictive of configuration, client
 // and control headers wins.
-func (s *session) plan(m *mail.Message, h mail.Header, content []byte, client Client) rewrite.Controls {
+func (s *session) plan(m *mail.Message, h mail.Header, content mail.Content, client Client) rewrite.Controls {
 	tx := s.tx
 	controls := rewrite.ReadControls(h, tx.account.ProviderHeaders)
 	m.Tag, m.Meta = controls.Tag, controls.Meta
 	m.Shared = tx.policy.tracking.Shared && len(tx.to) > 1
 	req := rewrite.Request{
 		ID:          m.ID,
-		Content:     bytes.NewReader(content),
+		Content:     content,
 		MessageID:   m.MessageID,
 		Shared:      m.Shared,
 		Recipients:  len(tx.to),

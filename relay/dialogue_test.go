@@ -24,6 +24,7 @@ import (
 //	tls               both begin TLS
 //	closed            the server has hung up
 //	queue: full       from now on the queue says so; also broken, odd
+//	disk: full        from now on the place where content goes says so
 //	kept: N           so many messages were handed to the queue
 //	content: "TEXT"   the last of them
 //	to: ADDR ADDR     its recipients
@@ -87,11 +88,16 @@ func (p *play) line(line string) {
 	case "closed":
 		expectClosed(p.t, p.client)
 	case "queue:":
-		p.begin().queue.err = map[string]error{"full": mail.ErrFull, "broken": mail.ErrBroken, "odd": os.ErrDeadlineExceeded}[arg]
+		p.begin().queue.err = troubles[arg]
+	case "disk:":
+		p.begin().queue.full = troubles[arg]
 	default:
 		p.check(word, arg)
 	}
 }
+
+// troubles are what a dialogue may have a queue or its disk answer.
+var troubles = map[string]error{"full": mail.ErrFull, "broken": mail.ErrBroken, "odd": os.ErrDeadlineExceeded}
 
 // check looks at what was kept.
 func (p *play) check(word, arg string) {

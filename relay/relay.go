@@ -28,9 +28,12 @@ import (
 // A Queue takes messages over. When Put returns nil, the message is durable;
 // only then is it answered with 250. Of its errors, those that are
 // mail.ErrFull and mail.ErrBroken have replies of their own, any other is
-// temporary trouble. The queue must not modify content.
+// temporary trouble.
 type Queue interface {
-	Put(ctx context.Context, m *mail.Message, content mail.Content) error
+	// NewBody returns where the content of a message goes as it comes in.
+	NewBody() (mail.Body, error)
+	// Put closes the content, at once or later, whatever it returns.
+	Put(ctx context.Context, m *mail.Message, content mail.ContentCloser) error
 }
 
 // drainTime is how long Serve waits for messages that are on their way in when
@@ -46,6 +49,7 @@ type Server struct {
 	ids     mail.IDs
 	policy  atomic.Pointer[Policy]
 	drain   time.Duration
+	buffers sync.Pool // of *[chunkSize]byte, for content
 
 	running context.Context // ends when nothing is waited for any more
 	stop    context.CancelFunc
@@ -70,6 +74,7 @@ func New(p *Policy, q Queue, clk clock.Clock, log *slog.Logger, reg prometheus.R
 		fronts:  map[*front]struct{}{},
 		counts:  map[netip.Prefix]int{},
 	}
+	s.buffers.New = func() any { return new([chunkSize]byte) }
 	s.running, s.stop = context.WithCancel(context.Background())
 	s.policy.Store(p)
 	return s

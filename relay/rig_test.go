@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/tls"
@@ -15,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,6 +39,8 @@ type shelf struct {
 	err  error         // what Put returns, if anything
 	gate chan struct{} // when set, Put waits for it or for its context
 	in   chan struct{} // when set, told when Put begins
+	open atomic.Int32  // bodies that nobody closed yet
+	full error         // what writing a body returns, if anything
 }
 
 type kept struct {
@@ -44,7 +48,32 @@ type kept struct {
 	content []byte
 }
 
-func (q *shelf) Put(ctx context.Context, m *mail.Message, content mail.Content) error {
+// A sheet is a body in memory.
+type sheet struct {
+	bytes.Buffer
+	open *atomic.Int32 // sheets that are
+	full error         // what Write returns, if anything
+}
+
+func (b *sheet) Write(p []byte) (int, error) {
+	if b.full != nil {
+		return 0, b.full
+	}
+	return b.Buffer.Write(p)
+}
+func (b *sheet) ReadAt(p []byte, at int64) (int, error) {
+	return bytes.NewReader(b.Bytes()).ReadAt(p, at)
+}
+func (b *sheet) Size() int64  { return int64(b.Len()) }
+func (b *sheet) Close() error { b.open.Add(-1); return nil }
+
+func (q *shelf) NewBody() (mail.Body, error) {
+	q.open.Add(1)
+	return &sheet{open: &q.open, full: q.full}, nil
+}
+
+func (q *shelf) Put(ctx context.Context, m *mail.Message, content mail.ContentCloser) error {
+	defer content.Close()
 	if q.in != nil {
 		q.in <- struct{}{}
 	}
@@ -174,6 +203,9 @@ func (r *rig) close() {
 	r.stop()
 	r.server.each((*front).cut)
 	<-r.done
+	if n := r.queue.open.Load(); n != 0 {
+		r.t.Errorf("%d bodies were left open", n)
+	}
 }
 
 // connect connects from this machine.

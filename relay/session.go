@@ -1,7 +1,7 @@
 package relay
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -152,17 +152,23 @@ func (tx *transaction) address(s string) (mail.Address, error) {
 	return a, nil
 }
 
+// errIncomplete says that content did not come whole.
+var errIncomplete = errors.New("content did not come whole")
+
 // Data takes the content and answers for it: nil never, so that the reply
 // always has its own text. Where the client gives up on its way, go-smtp may
 // have reset the session when the reader says so.
 func (s *session) Data(r io.Reader) error {
-	content, err := s.tx.read(r)
-	if err != nil {
+	body, err := s.receive(r)
+	if errors.Is(err, errIncomplete) {
 		s.server.metrics.messages.WithLabelValues("incomplete").Inc()
 		s.server.log.Debug("content did not come", "addr", s.peer.addr.String(), "err", err)
 		return asReply(err)
 	}
-	id, err := s.accept(s.server.running, content)
+	if err != nil {
+		return s.reject(err)
+	}
+	id, err := s.accept(s.server.running, body)
 	if err != nil {
 		return s.reject(err)
 	}
@@ -170,19 +176,37 @@ func (s *session) Data(r io.Reader) error {
 	return refusal(250, "2.0.0", "queued as "+id.String())
 }
 
-// readAhead is the most room that is made for a declared size, in octets,
-// before any of it came.
-const readAhead = 1 << 20
+// receive puts the content, as it comes, into a body. After an error there is
+// none.
+func (s *session) receive(r io.Reader) (mail.Body, error) {
+	body, err := s.server.queue.NewBody()
+	if err != nil {
+		return nil, err
+	}
+	buf := s.server.buffers.Get().(*[chunkSize]byte)
+	defer s.server.buffers.Put(buf)
+	if err := s.tx.copy(body, r, buf[:]); err != nil {
+		body.Close()
+		return nil, err
+	}
+	return body, nil
+}
 
-// read reads all of the content. An error means that it is not whole.
-func (tx *transaction) read(r io.Reader) ([]byte, error) {
-	var b bytes.Buffer
-	b.Grow(int(min(tx.size, readAhead)) + bytes.MinRead)
-	if _, err := b.ReadFrom(r); err != nil {
-		return nil, fmt.Errorf("read content: %w", err)
+// copy copies the content, through buf, up to the largest size that is taken.
+func (tx *transaction) copy(body io.Writer, r io.Reader, buf []byte) error {
+	for size := int64(0); ; {
+		n, err := r.Read(buf)
+		if size += int64(n); size > tx.limit {
+			return tooLarge()
+		}
+		if _, err := body.Write(buf[:n]); err != nil {
+			return fmt.Errorf("keep content: %w", err)
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %w", errIncomplete, err)
+		}
 	}
-	if int64(b.Len()) > tx.limit {
-		return nil, tooLarge()
-	}
-	return b.Bytes(), nil
 }

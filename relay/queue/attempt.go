@@ -93,7 +93,7 @@ func (w *worker) load() (m *mail.Message, content mail.ContentCloser, ds []mail.
 		for _, i := range j.indexes {
 			ds = append(ds, all[i-1])
 		}
-		return j.message, kept{j.content}, ds, nil
+		return j.message, j.content, ds, nil
 	}
 	row, err := w.store.Message(w.tries, w.job.id)
 	if err != nil {
@@ -113,12 +113,6 @@ func (w *worker) load() (m *mail.Message, content mail.ContentCloser, ds []mail.
 	}
 	return m, content, ds, nil
 }
-
-// kept is content that somebody else lets go of.
-type kept struct{ mail.Content }
-
-// Close does nothing.
-func (kept) Close() error { return nil }
 
 // unreadable concludes all deliveries of a message that could not be read.
 // Nothing was tried, so that nothing is counted.

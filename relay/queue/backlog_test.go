@@ -74,7 +74,7 @@ func TestLongQueue(t *testing.T) {
 	go func() { ended <- q.Run(ctx) }()
 
 	var ids mail.IDs
-	content := bytes.NewReader(make([]byte, 2048))
+	content := loose{bytes.NewReader(make([]byte, 2048))}
 	put := func(provider string) {
 		now := time.Now()
 		m := &mail.Message{ID: ids.Next(now), Received: now, Account: "shop", Provider: provider, Recipients: []string{"a@x.test"}}

@@ -41,7 +41,7 @@ func BenchmarkPutToSent(b *testing.B) {
 	ctx, end := context.WithCancel(context.Background())
 	ended := make(chan error)
 	go func() { ended <- q.Run(ctx) }()
-	content := bytes.NewReader(make([]byte, 4096))
+	content := loose{bytes.NewReader(make([]byte, 4096))}
 	var ids mail.IDs
 	wg.Add(b.N)
 	b.SetParallelism(16)

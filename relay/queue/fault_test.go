@@ -267,7 +267,7 @@ func TestDrainDuringPut(t *testing.T) {
 		})
 		m := h.message(main, "a@x.test")
 		put := make(chan error, 1)
-		go func() { put <- h.queue.Put(h.t.Context(), m, strings.NewReader("x")) }()
+		go func() { put <- h.queue.Put(h.t.Context(), m, sheet("x")) }()
 		synctest.Wait()
 		h.end()
 		synctest.Wait()

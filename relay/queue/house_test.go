@@ -93,7 +93,7 @@ func (h *house) message(provider string, recipients ...string) *mail.Message {
 // put hands in a message and lets all settle.
 func (h *house) put(m *mail.Message) mail.ID {
 	h.t.Helper()
-	if err := h.queue.Put(h.t.Context(), m, strings.NewReader("Subject: x\r\n\r\nhi\r\n")); err != nil {
+	if err := h.queue.Put(h.t.Context(), m, sheet("Subject: x\r\n\r\nhi\r\n")); err != nil {
 		h.t.Fatalf("Put: %v", err)
 	}
 	synctest.Wait()

@@ -22,7 +22,7 @@ type job struct {
 
 	// Of a first try, out of memory; else nil, to be read from the store.
 	message *mail.Message
-	content mail.Content
+	content mail.ContentCloser // the job's to close
 
 	// Set when it is launched, or reserved its slot.
 	way     way

@@ -128,7 +128,7 @@ func (b *bench) send(recipients ...string) mail.ID {
 	b.t.Helper()
 	now := time.Now()
 	m := &mail.Message{ID: b.ids.Next(now), Received: now, Account: "shop", Provider: main, Recipients: recipients}
-	if err := b.queue.Put(b.t.Context(), m, strings.NewReader("")); err != nil {
+	if err := b.queue.Put(b.t.Context(), m, sheet("")); err != nil {
 		b.t.Fatal(err)
 	}
 	b.until(func() bool {

@@ -62,7 +62,7 @@ func TestDeadlyMessageIsIsolated(t *testing.T) {
 		bad.Subject = "deadly"
 		put := func() {
 			for _, m := range []*mail.Message{bad, good} {
-				if err := h.queue.Put(t.Context(), m, strings.NewReader("x")); err != nil {
+				if err := h.queue.Put(t.Context(), m, sheet("x")); err != nil {
 					t.Fatal(err)
 				}
 			}

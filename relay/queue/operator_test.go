@@ -296,7 +296,7 @@ func TestNoRoomNoPut(t *testing.T) {
 		h.routes(map[string]Provider{main: answering(ok)})
 		full = true
 		m := h.message(main, "a@x.test")
-		if err := h.queue.Put(t.Context(), m, strings.NewReader("x")); !errors.Is(err, store.ErrFull) || len(h.store.messages) != 0 {
+		if err := h.queue.Put(t.Context(), m, sheet("x")); !errors.Is(err, store.ErrFull) || len(h.store.messages) != 0 {
 			t.Errorf("Put without room: %v, %d kept", err, len(h.store.messages))
 		}
 		full = false

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -57,7 +56,7 @@ func TestFirstTriesInOrder(t *testing.T) {
 					<-time.After(time.Duration(rand.IntN(100)) * time.Millisecond)
 					m := h.message(main, fmt.Sprintf("a@%d.test", n), fmt.Sprintf("b@%d.test", n))
 					m.Tracked = rand.IntN(2) == 0
-					if err := h.queue.Put(t.Context(), m, strings.NewReader("x")); err != nil {
+					if err := h.queue.Put(t.Context(), m, sheet("x")); err != nil {
 						t.Error(err)
 					}
 					put[n] = append(put[n], m.ID)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -192,7 +191,7 @@ func (h *house) step(s step, u *upstream, ids []mail.ID) []mail.ID {
 	case "put":
 		m := h.message(s.provider, manyRecipients(s.recipients)...)
 		m.Tracked, m.Shared, m.Subject = s.tracked, s.shared, s.poison
-		if err := h.queue.Put(ctx, m, strings.NewReader("x")); err == nil {
+		if err := h.queue.Put(ctx, m, sheet("x")); err == nil {
 			ids = append(ids, m.ID)
 		}
 	case "retry":

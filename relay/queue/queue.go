@@ -72,6 +72,7 @@ type Renderer interface {
 // A Schedule keeps what is due and what became of it. See store/bolt for the
 // meaning of the methods.
 type Schedule interface {
+	NewBody() mail.Body
 	Put(ctx context.Context, m *mail.Message, ds []mail.Delivery, content mail.Content) error
 	Claim(ctx context.Context, now time.Time, n int, lease time.Duration, except ...string) ([]mail.Delivery, error)
 	Start(ctx context.Context, at time.Time, ds []mail.Delivery) error
@@ -223,11 +224,22 @@ func (q *Queue) SetRoutes(r Routes) {
 	q.inbox.post(func(s *scheduler) { s.setRoutes(r) })
 }
 
+// NewBody returns where the content of a message goes as it comes in, unless
+// there is no room for more mail.
+func (q *Queue) NewBody() (mail.Body, error) {
+	if err := q.settings.Room(); err != nil {
+		return nil, err
+	}
+	return q.store.NewBody(), nil
+}
+
 // Put keeps a message that was accepted, for m.Recipients, through m.Provider.
 // When it returns nil both are durable and will end as sent or as failed. The
-// queue keeps m and content, which nobody may change any more. Put waits for
-// the store alone.
-func (q *Queue) Put(ctx context.Context, m *mail.Message, content mail.Content) error {
+// queue keeps m, which nobody may change any more, and closes the content, at
+// once or after the first tries. Put waits for the store alone.
+func (q *Queue) Put(ctx context.Context, m *mail.Message, content mail.ContentCloser) error {
+	held := share(content)
+	defer held.Close()
 	if err := q.settings.Room(); err != nil {
 		return fmt.Errorf("queueing message %s: %w", m.ID, err)
 	}
@@ -238,7 +250,7 @@ func (q *Queue) Put(ctx context.Context, m *mail.Message, content mail.Content) 
 	var jobs []*job
 	n, inLine := q.gate.reserve(w.Credential, len(txs))
 	for _, tx := range txs[:n] {
-		j := &job{id: m.ID, provider: m.Provider, way: w, message: m, content: content}
+		j := &job{id: m.ID, provider: m.Provider, way: w, message: m, content: held.again()}
 		for _, d := range tx {
 			ds[d.Index-1].Started = now
 			j.indexes = append(j.indexes, d.Index)
@@ -265,6 +277,28 @@ func (q *Queue) Put(ctx context.Context, m *mail.Message, content mail.Content) 
 		return fmt.Errorf("queueing message %s: %w", m.ID, err)
 	}
 	return nil
+}
+
+// A holding is content that several hold. The last of them to close it closes
+// it for all.
+type holding struct {
+	mail.ContentCloser
+	holders *atomic.Int32
+}
+
+func share(c mail.ContentCloser) holding { return holding{c, new(atomic.Int32)}.again() }
+
+// again is for one more who holds it.
+func (h holding) again() holding {
+	h.holders.Add(1)
+	return h
+}
+
+func (h holding) Close() error {
+	if h.holders.Add(-1) > 0 {
+		return nil
+	}
+	return h.ContentCloser.Close()
 }
 
 // restDue reports whether some deliveries were left for the store to claim.

@@ -29,7 +29,7 @@ func TestPutReturnsAfterTheCommit(t *testing.T) {
 		})
 		returned := make(chan error, 1)
 		m := h.message(main, "a@x.test")
-		go func() { returned <- h.queue.Put(t.Context(), m, strings.NewReader("x")) }()
+		go func() { returned <- h.queue.Put(t.Context(), m, sheet("x")) }()
 		synctest.Wait()
 		if len(returned) > 0 || p.count() > 0 {
 			t.Fatal("Put returned, or a try began, before the commit")
@@ -54,7 +54,7 @@ func TestPutThatFailsLeavesNothing(t *testing.T) {
 			}
 			return nil
 		})
-		err := h.queue.Put(t.Context(), h.message(main, "a@x.test"), strings.NewReader(""))
+		err := h.queue.Put(t.Context(), h.message(main, "a@x.test"), sheet(""))
 		if !errors.Is(err, store.ErrFull) {
 			t.Fatalf("Put: %v, want ErrFull", err)
 		}

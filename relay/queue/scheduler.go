@@ -404,6 +404,7 @@ func (s *scheduler) forget(jobs []*job) {
 			s.release(key{j.id, i}, mail.Failed)
 		}
 		s.gate.give(j.way.Credential)
+		j.content.Close()
 	}
 }
 

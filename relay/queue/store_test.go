@@ -6,6 +6,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -204,6 +205,16 @@ func (s *memStore) Delivery(_ context.Context, id mail.ID, index int) (mail.Deli
 	}
 	return mail.Delivery{}, store.ErrNotFound
 }
+
+// NewBody is for the relay: nobody asks for one here.
+func (s *memStore) NewBody() mail.Body { panic("no body") }
+
+// sheet is content that nobody need let go of.
+func sheet(s string) mail.ContentCloser { return kept{strings.NewReader(s)} }
+
+type kept struct{ mail.Content }
+
+func (kept) Close() error { return nil }
 
 func (s *memStore) Content(_ context.Context, id mail.ID) (mail.ContentCloser, error) {
 	if err := s.failing("content", id); err != nil {

@@ -8,7 +8,6 @@
 package render
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 
@@ -132,7 +131,7 @@ type source struct {
 // header, one goes before that line: so all readers see the end at the same
 // place.
 func (r *Renderer) source(m *mail.Message, content mail.Content, recipient int) (source, error) {
-	fields, end, body, err := readHeader(content)
+	fields, end, body, err := mail.ReadHeader(content)
 	if err != nil {
 		return source{}, err
 	}
@@ -161,24 +160,6 @@ func (r *Renderer) source(m *mail.Message, content mail.Content, recipient int) 
 		}
 		return plan.WriteBody(w, content, r.linker, recipient)
 	}}, nil
-}
-
-// headerFirst is how much of a message is read at first to find its header.
-const headerFirst = 16 << 10
-
-// readHeader is mail.ParseHeader for content that is not in memory. It reads
-// on until the line that ends the header is there whole.
-func readHeader(content mail.Content) (h mail.Header, end, body int, err error) {
-	for n := int64(headerFirst); ; n *= 4 {
-		b := make([]byte, min(n, content.Size()))
-		if _, err := io.ReadFull(io.NewSectionReader(content, 0, int64(len(b))), b); err != nil {
-			return nil, 0, 0, fmt.Errorf("read header: %w", err)
-		}
-		h, end, body = mail.ParseHeader(b)
-		if int64(len(b)) == content.Size() || bytes.IndexByte(b[end:], '\n') >= 0 {
-			return h, end, body, nil
-		}
-	}
 }
 
 // plan reads the plan of a message, nil where there is none.
