@@ -116,16 +116,23 @@ func (b *body) ReadAt(p []byte, at int64) (int, error) {
 func (b *body) Size() int64 { return b.size }
 
 // keep makes the file of the body durable under the name of a message, before
-// anything names it there. What it leaves when it fails, Close removes.
+// anything names it there. What it leaves when it fails, Close removes. The
+// file is closed for its new name, since Windows renames none that is open;
+// what was synced is durable, whatever closing it says.
 func (b *body) keep(id mail.ID) error {
 	d, name := b.s.bodies.disk, b.s.bodies.name(id)
 	err := b.file.Sync()
+	b.file.Close()
+	b.file = nil
 	if err == nil {
 		err = d.Rename(b.name, name)
 	}
 	if err == nil {
 		b.name = name // temporary still, until it is committed
 		err = d.SyncDir(b.s.bodies.dir)
+	}
+	if err == nil {
+		b.file, err = d.Open(name)
 	}
 	if err != nil {
 		return fmt.Errorf("write body: %w", b.s.troubled(err))

@@ -168,7 +168,7 @@ func TestBodyFaults(t *testing.T) {
 				t.Errorf("%v at %s: healthy: %v", c.err, bad.fired, err)
 			}
 		}
-		if len(reached) != 6 {
+		if len(reached) != 7 {
 			t.Errorf("%v: failed only %v", c.err, reached)
 		}
 	}
