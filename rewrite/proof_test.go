@@ -242,16 +242,21 @@ func (v prover) anew(f *proof) error {
 }
 
 // A prover that sees nothing proves nothing: each octet that is changed, lost
-// or doubled in a copy must be found.
+// or doubled in a copy must be found; in short tests one in 23.
 func TestProverSeesDamage(t *testing.T) {
 	v := newProver(t)
+	step := 1
+	if testing.Short() {
+		step = 23
+	}
 	page := "<p>한글 <a clicktracking=on href='https://example.com/?a=1&amp;b=2' title=x>x</a>\r\n.\r\n<a href=https://example.com/>y</a></p>\r\n"
 	for _, content := range [][]byte{damage.Mail([]byte(page), "utf-8", "8bit"), damage.Nested([]byte(page), "utf-8", "8bit")} {
 		f, err := v.prove(content)
 		if err != nil || len(f.seen.Links) != 2 {
 			t.Fatalf("%d links, %v", len(f.seen.Links), err)
 		}
-		for i, c := range f.copied {
+		for i := 0; i < len(f.copied); i += step {
+			c := f.copied[i]
 			for _, with := range []string{"", string(c ^ 1), string([]byte{c, c})} {
 				damaged := slices.Concat(f.copied[:i], []byte(with), f.copied[i+1:])
 				seen, err := v.judge.Copy(content, damaged)
