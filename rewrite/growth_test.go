@@ -13,6 +13,9 @@ import (
 // TestGrowth plans what is made to exhaust, and four times as much of it: that
 // may take about four times as long and as much memory, not sixteen times.
 func TestGrowth(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it measures, which says nothing beside the race detector; the full test runs it")
+	}
 	v := newProver(t)
 	repeat := strings.Repeat
 	page := func(html string) []byte { return damage.Mail([]byte(html), "utf-8", "8bit") }
