@@ -2,6 +2,7 @@ package mail
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 )
@@ -30,14 +31,21 @@ type Body interface {
 	ContentCloser
 }
 
+// HeaderMax is how much of a message may be its header, with the line that ends
+// it, in octets.
+const HeaderMax = 1 << 20
+
+// ErrHeader says that a header does not end within HeaderMax.
+var ErrHeader = errors.New("header too large")
+
 // headerFirst is how much of a message is read at first to find its header.
-const headerFirst = 16 << 10
+const headerFirst = 4 << 10
 
 // ReadHeader is ParseHeader for content that need not lie in memory. It reads
 // on until the line that ends the header is there whole. Its errors are those
-// of the content.
+// of the content, and ErrHeader.
 func ReadHeader(content Content) (h Header, end, body int, err error) {
-	for n := int64(headerFirst); ; n *= 4 {
+	for n := int64(headerFirst); n <= HeaderMax; n *= 4 {
 		b := make([]byte, min(n, content.Size()))
 		if _, err := io.ReadFull(io.NewSectionReader(content, 0, int64(len(b))), b); err != nil {
 			return nil, 0, 0, fmt.Errorf("read header: %w", err)
@@ -47,4 +55,5 @@ func ReadHeader(content Content) (h Header, end, body int, err error) {
 			return h, end, body, nil
 		}
 	}
+	return nil, 0, 0, ErrHeader
 }

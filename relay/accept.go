@@ -20,11 +20,17 @@ const receivedMax = 30
 // the queue. The message is durable when it returns nil. The content is closed
 // in any case.
 func (s *session) accept(ctx context.Context, content mail.ContentCloser) (mail.ID, error) {
+	given := false
+	defer func() {
+		if !given {
+			content.Close()
+		}
+	}()
 	m, err := s.judge(content)
 	if err != nil {
-		content.Close()
 		return mail.ID{}, err
 	}
+	given = true
 	if err := s.server.queue.Put(ctx, m, content); err != nil {
 		return mail.ID{}, fmt.Errorf("queue message %v: %w", m.ID, err)
 	}
@@ -36,6 +42,9 @@ func (s *session) accept(ctx context.Context, content mail.ContentCloser) (mail.
 // judge decides whether the message may leave, and how.
 func (s *session) judge(content mail.Content) (*mail.Message, error) {
 	tx, client := s.tx, s.tx.policy.client(s.peer.addr.Addr())
+	if content.Size() > tx.limit {
+		return nil, tooLarge()
+	}
 	h, _, _, err := mail.ReadHeader(content)
 	if err != nil {
 		return nil, err

@@ -9,16 +9,52 @@ import (
 	"backstamp/mail"
 )
 
-// chunkSize is how much content goes to the session at a time, in octets.
-const chunkSize = 64 << 10
+// chunkSize is how much content is written at a time, in octets.
+const chunkSize = 32 << 10
 
-// A transfer is the content of one message on its way through the front: what
-// comes in DATA or BDAT is set right by an intake and goes to the session in
-// counted chunks. Once there is a verdict, the rest is read and dropped.
+// A transfer is the content of one message on its way in: what comes in DATA or
+// BDAT is set right by an intake and goes, in chunks, into the body that the
+// session finds once it is whole. Once there is a verdict, the rest is read and
+// dropped.
 type transfer struct {
-	f       *front
+	*front
 	in      *intake
 	verdict *mail.Reply // what ends the transaction
+}
+
+// begin makes the transfer of a message. It lasts until reset.
+func (f *front) begin(stuffed bool) (*transfer, error) {
+	t := &transfer{front: f, in: newIntake(stuffed)}
+	f.transfer = t
+	body, err := f.server.queue.NewBody()
+	if err != nil {
+		return t, t.refuse(err)
+	}
+	f.peer.body = body
+	return t, nil
+}
+
+// end forgets the transfer. What no session took was given up by the client.
+func (t *transfer) end() {
+	if t.peer.body != nil {
+		t.server.metrics.messages.WithLabelValues("incomplete").Inc()
+		t.server.log.Debug("content did not come whole", "addr", t.peer.addr.String())
+	}
+	t.drop()
+	t.in.free()
+	t.transfer = nil
+}
+
+// drop lets go of the body.
+func (t *transfer) drop() {
+	body := t.peer.body
+	if body == nil {
+		return
+	}
+	t.peer.body = nil
+	if err := body.Close(); err != nil {
+		t.server.log.Warn("content of no message stays until the next start", "err", err)
+	}
 }
 
 // data carries out DATA (RFC 5321 section 4.1.1.4).
@@ -27,14 +63,17 @@ func (f *front) data(cmd command) error {
 		return f.misstep(refusal(501, "5.5.4", "DATA takes no argument"))
 	}
 	f.say(mail.Reply{Code: 354, Lines: []string{"send the message, end with <CRLF>.<CRLF>"}})
-	t := &transfer{f: f, in: newIntake(true)}
+	t, err := f.begin(true)
+	if err != nil {
+		return err
+	}
 	for !t.in.ended {
 		p, err := f.ahead(chunkSize)
 		if err != nil {
 			return fmt.Errorf("read content: %w", err)
 		}
 		f.r.Discard(t.in.take(p))
-		if err := t.pass(false); err != nil {
+		if err := t.pass(chunkSize); err != nil {
 			return err
 		}
 	}
@@ -72,10 +111,12 @@ func (f *front) bdat(cmd command) error {
 		f.say(replyOf(refusal(503, "5.5.1", "bad sequence of commands")))
 		return nil
 	}
-	if f.in == nil {
-		f.in = newIntake(false)
+	t := f.transfer
+	if t == nil {
+		if t, err = f.begin(false); err != nil {
+			return err
+		}
 	}
-	t := &transfer{f: f, in: f.in}
 	for size > 0 {
 		p, err := f.ahead(int(min(size, chunkSize)))
 		if err != nil {
@@ -84,7 +125,7 @@ func (f *front) bdat(cmd command) error {
 		t.in.take(p)
 		f.r.Discard(len(p))
 		size -= int64(len(p))
-		if err := t.pass(false); err != nil {
+		if err := t.pass(chunkSize); err != nil {
 			return err
 		}
 	}
@@ -117,31 +158,45 @@ func (f *front) skip(n int64) error {
 	return nil
 }
 
-// pass hands over what is ready, once it is worth a chunk, or all of it at the
-// end.
-func (t *transfer) pass(last bool) error {
-	if t.verdict != nil {
-		t.in.out = t.in.out[:0]
+// pass writes what is ready, if that is least octets.
+func (t *transfer) pass(least int) error {
+	p := t.in.out
+	if len(p) < least {
 		return nil
 	}
-	if len(t.in.out) < chunkSize && !last {
+	t.in.out = p[:0]
+	switch {
+	case t.verdict != nil:
 		return nil
+	case t.peer.body.Size()+int64(len(p)) > t.policy.limit(t.peer.addr.Addr()):
+		return t.refuse(tooLarge())
 	}
-	r, err := t.f.inner.chunk(t.in.out, last)
-	if err != nil {
-		return err
-	}
-	t.in.out = t.in.out[:0]
-	if last || !r.Positive() {
-		t.verdict = &r
+	if _, err := t.peer.body.Write(p); err != nil {
+		return t.refuse(fmt.Errorf("keep content: %w", err))
 	}
 	return nil
+}
+
+// refuse ends the transaction, whatever is still to come of its content.
+func (t *transfer) refuse(err error) error {
+	t.drop()
+	r := replyOf(asReply(err))
+	t.verdict = &r
+	t.server.metrics.refused(err)
+	attrs := []any{"addr", t.peer.addr.String(), "reply", r.String()}
+	if ours(err) {
+		t.server.log.Error("message not taken", append(attrs, "err", err)...)
+	} else {
+		t.server.log.Info("message refused", attrs...)
+	}
+	_, err = t.inner.exchange("RSET")
+	return err
 }
 
 // proceed answers a chunk that is not the last.
 func (t *transfer) proceed() error {
 	if t.verdict == nil {
-		t.f.say(replyOf(refusal(250, "2.0.0", "chunk taken")))
+		t.say(replyOf(refusal(250, "2.0.0", "chunk taken")))
 		return nil
 	}
 	return t.conclude()
@@ -150,16 +205,20 @@ func (t *transfer) proceed() error {
 // finish ends the message and says what became of it.
 func (t *transfer) finish() error {
 	t.in.finish()
-	t.f.peer.transcript.client(fmt.Sprintf("(content, %d octets)", t.in.octets))
-	t.f.peer.quirk(t.in.quirks()...)
-	if t.in.odd() && !t.f.peer.tolerated && t.verdict == nil {
-		if _, err := t.f.inner.exchange("RSET"); err != nil {
-			return err
-		}
-		r := replyOf(refusal(550, "5.6.0", "bare CR, bare LF or NUL in the message"))
+	t.peer.transcript.client(fmt.Sprintf("(content, %d octets)", t.in.octets))
+	t.peer.quirk(t.in.quirks()...)
+	var err error
+	if t.in.odd() && !t.peer.tolerated && t.verdict == nil {
+		err = t.refuse(refusal(550, "5.6.0", "bare CR, bare LF or NUL in the message"))
+	} else {
+		err = t.pass(0)
+	}
+	if err == nil && t.verdict == nil {
+		var r mail.Reply
+		r, err = t.inner.content()
 		t.verdict = &r
 	}
-	if err := t.pass(true); err != nil {
+	if err != nil {
 		return err
 	}
 	return t.conclude()
@@ -167,10 +226,10 @@ func (t *transfer) finish() error {
 
 // conclude says the reply that ended the transaction.
 func (t *transfer) conclude() error {
-	t.f.say(*t.verdict)
-	t.f.reset()
+	t.say(*t.verdict)
+	t.reset()
 	if t.verdict.Positive() {
-		t.f.bad, t.f.idle = 0, 0
+		t.bad, t.idle = 0, 0
 	}
 	if t.verdict.Code == 421 {
 		return errHangUp

@@ -30,7 +30,7 @@ const outBuffer = 1024
 
 // A front owns the socket of one connection: TLS, deadlines, command lines,
 // the state of DATA and BDAT, and the transcript. Behind it a go-smtp server
-// and its session judge the commands. Tolerance for odd clients has its place
+// and its session judge the commands, and the content once it is whole. Tolerance for odd clients has its place
 // here, before a command is read as what it says.
 type front struct {
 	server *Server
@@ -48,8 +48,8 @@ type front struct {
 	greeted  bool
 	mail     bool // a MAIL was taken
 	rcpts    int
-	in       *intake // between the first BDAT and the last
-	last     bool    // nothing but QUIT is taken any more
+	transfer *transfer // while content comes in, and between chunks
+	last     bool      // nothing but QUIT is taken any more
 	bad      int
 	idle     int
 	failures int // of logins
@@ -88,6 +88,7 @@ func (f *front) serve() {
 	defer func() {
 		if p := recover(); p != nil {
 			f.server.log.Error("panic in a connection", "addr", f.peer.addr.String(), "panic", p, "stack", string(debug.Stack()))
+			f.farewell(refusal(421, "4.3.0", "trouble on our side; try again later"))
 		}
 	}()
 	err := f.open()
@@ -223,9 +224,9 @@ func (f *front) outOfOrder(verb string) bool {
 	case "MAIL":
 		return !f.greeted || f.mail
 	case "RCPT":
-		return !f.mail || f.in != nil
+		return !f.mail || f.transfer != nil
 	case "DATA":
-		return f.rcpts == 0 || f.in != nil
+		return f.rcpts == 0 || f.transfer != nil
 	case "AUTH":
 		return !f.greeted || f.mail
 	}
@@ -313,7 +314,10 @@ func (f *front) learn(verb string, r mail.Reply) {
 
 // reset forgets the transaction, as the session did.
 func (f *front) reset() {
-	f.mail, f.rcpts, f.in, f.peer.quirks = false, 0, nil, nil
+	if f.transfer != nil {
+		f.transfer.end()
+	}
+	f.mail, f.rcpts, f.peer.quirks = false, 0, nil
 }
 
 // misstep refuses a command that is no part of any transaction; a client that
@@ -379,5 +383,6 @@ func (f *front) close() {
 	if f.inner != nil {
 		f.inner.close()
 	}
+	f.reset()
 	f.conn.Close()
 }

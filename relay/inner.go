@@ -17,8 +17,8 @@ import (
 // An inner is the go-smtp server behind a front, for one connection and for
 // either the clear or the encrypted part of it. The two speak SMTP over a pipe
 // in memory, strictly command and reply in turn: what go-smtp gets is well
-// formed, complete and never late, so that its own deadlines, its line limit
-// and its DATA reader have nothing to do.
+// formed and never late, so that its own deadlines and its line limit have
+// nothing to do. Content goes round it.
 type inner struct {
 	server *smtp.Server
 	conn   net.Conn
@@ -55,31 +55,14 @@ func (in *inner) exchange(command string) (mail.Reply, error) {
 	return in.reply()
 }
 
-// chunk hands over a piece of content. Its length is known and all of it is at
-// hand, so that a piece is whole or not there (RFC 3030).
-func (in *inner) chunk(p []byte, last bool) (mail.Reply, error) {
-	command := "BDAT " + strconv.Itoa(len(p))
-	if last {
-		command += " LAST"
-	}
-	sent := make(chan error, 1)
-	go func() { // go-smtp may refuse a chunk before it reads it
-		_, err := io.WriteString(in.conn, command+"\r\n")
-		if err == nil && len(p) > 0 { // a pipe waits for the reader of nothing, too
-			_, err = in.conn.Write(p)
-		}
-		sent <- err
-	}()
-	r, err := in.reply()
-	if err != nil {
-		in.conn.Close()
-		<-sent
+// content tells the session that the peer's body is whole, and returns what it
+// says to that.
+func (in *inner) content() (mail.Reply, error) {
+	r, err := in.exchange("DATA")
+	if err != nil || r.Code != 354 {
 		return r, err
 	}
-	if err := <-sent; err != nil {
-		return r, fmt.Errorf("chunk to session: %w", err)
-	}
-	return r, nil
+	return in.exchange(".")
 }
 
 // reply reads one reply of any number of lines.
@@ -104,8 +87,7 @@ func (in *inner) reply() (mail.Reply, error) {
 	}
 }
 
-// close ends the server; nothing of it runs afterwards but a Put that already
-// has the whole message.
+// close ends the server; nothing of it runs afterwards.
 func (in *inner) close() {
 	in.conn.Close()
 	in.server.Shutdown(context.Background())

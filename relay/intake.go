@@ -1,6 +1,19 @@
 package relay
 
-import "bytes"
+import (
+	"bytes"
+	"sync"
+)
+
+// The bounds of what an intake has in memory, in octets. An oddity may double
+// what comes in; crsMax CRs are no line end any more, whatever follows.
+const (
+	outSize = chunkSize + 16<<10
+	crsMax  = 1000
+)
+
+// outs holds *[outSize]byte of intakes that are done.
+var outs = sync.Pool{New: func() any { return new([outSize]byte) }}
 
 // An intake makes well-formed lines of the content that a client sends in DATA
 // or BDAT: CRLF ends each line, and no other CR, LF or NUL is left. It takes
@@ -14,6 +27,7 @@ import "bytes"
 type intake struct {
 	stuffed bool // dots are stuffed and CRLF "." CRLF ends it: DATA
 	out     []byte
+	memory  *[outSize]byte // of out
 
 	state    lineState
 	crs      int  // CRs that wait for what follows them
@@ -39,8 +53,19 @@ const (
 	afterDotCR // a dot and CR
 )
 
+// newIntake returns an intake that must be freed.
 func newIntake(stuffed bool) *intake {
-	return &intake{stuffed: stuffed, state: atStart, empty: true, header: true}
+	in := &intake{stuffed: stuffed, state: atStart, empty: true, header: true, memory: outs.Get().(*[outSize]byte)}
+	in.out = in.memory[:0]
+	return in
+}
+
+// free ends the intake and all that was taken from it.
+func (in *intake) free() {
+	if in.memory != nil {
+		outs.Put(in.memory)
+		in.memory, in.out = nil, nil
+	}
 }
 
 // take adds p and returns how much of it belongs to the message: less than all
@@ -104,7 +129,9 @@ func (in *intake) step(c byte) {
 func (in *intake) text(c byte) {
 	switch {
 	case c == '\r':
-		in.crs++
+		if in.crs++; in.crs == crsMax {
+			in.lone()
+		}
 	case c == '\n' && in.crs == 0:
 		in.bareLF = true
 		in.newline()

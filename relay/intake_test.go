@@ -42,10 +42,11 @@ func TestIntake(t *testing.T) {
 		{"NUL before a dot", "\r\na\r\n\x00.\r\n.\r\n", "\r\na\r\n.\r\n", "nul", ""},
 		{"CR CR LF is one line end", "\r\na\r\r\nb\r\r\r\n.\r\n", "\r\na\r\nb\r\n", "bare-cr", ""},
 		{"CR before NUL and LF", "\r\na\r\x00\n\r\n.\r\n", "\r\na\r\n\r\n\r\n", "bare-lf bare-cr nul", ""},
+		{"CRs without end are lines", "\r\n" + strings.Repeat("\r", 2*crsMax+2) + "\n.\r\n", strings.Repeat("\r\n", 1+2*crsMax+1), "bare-cr", ""},
 		{"lone CR in the header", "A: b\rC: d\r\n\rE\r\n\r\nx\ry\r\n.\r\n", "A: b C: d\r\n E\r\n\r\nx\r\ny\r\n", "bare-cr", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			for n := 1; n <= len(tt.text); n++ {
+			for n := 1; n <= len(tt.text); n += 1 + n/100 {
 				in, rest := takeAll(tt.text, true, n)
 				if got := string(in.out); got != tt.want || rest != tt.rest || !in.ended {
 					t.Fatalf("in pieces of %d: got %q and %q, ended %v; want %q and %q", n, got, rest, in.ended, tt.want, tt.rest)
@@ -77,6 +78,30 @@ func TestIntakeRoundTrip(t *testing.T) {
 			t.Fatalf("%q in chunks came out as %q", content, in.out)
 		}
 	})
+}
+
+// TestIntakeMemory: whatever comes, content that is passed on once it is worth a
+// chunk stays in the memory that was made for it.
+func TestIntakeMemory(t *testing.T) {
+	for _, line := range []string{"\r", "\n", "\r\n", "\r\r\n", "x\r", strings.Repeat("\r", crsMax-1) + "x", strings.Repeat("x", 998) + "\r\n"} {
+		in := newIntake(true)
+		text := []byte(strings.Repeat(line, 4<<20/len(line)))
+		for len(text) > 0 {
+			n := min(len(text), 4096)
+			text = text[in.take(text[:n]):]
+			if len(in.out) > outSize {
+				t.Fatalf("%.10q: %d octets", line, len(in.out))
+			}
+			if len(in.out) >= chunkSize {
+				in.out = in.out[:0]
+			}
+		}
+		in.free()
+	}
+	in, line := newIntake(true), []byte(".."+strings.Repeat("x", 70)+"\r\n")
+	if n := testing.AllocsPerRun(100, func() { in.take(line); in.out = in.out[:0] }); n > 0 {
+		t.Errorf("%v allocations for a line", n)
+	}
 }
 
 // TestIntakeWellFormed: whatever comes, no stray CR, LF or NUL is left.

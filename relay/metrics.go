@@ -38,7 +38,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		connections: counter("connections_total", "Connections that were served."),
 		open:        f.NewGauge(prometheus.GaugeOpts{Name: "backstamp_relay_connections", Help: "Connections that are open."}),
 		turnedAway:  counters("connections_refused_total", "Connections for which there was no room.", "why"),
-		messages:    counters("messages_total", "Messages whose content came in, by result: accepted, incomplete (given up by the client, or too large), or the code of the refusal.", "result"),
+		messages:    counters("messages_total", "Messages whose content came in, by result: accepted, incomplete (given up by the client), or the code of the refusal.", "result"),
 		untracked:   counters("untracked_total", "Accepted messages that were not rewritten.", "reason"),
 		quirks:      counters("quirks_total", "Accepted messages from clients with a quirk.", "quirk"),
 		logins:      counters("logins_total", "Logins.", "result"),

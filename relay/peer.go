@@ -3,10 +3,13 @@ package relay
 import (
 	"net/netip"
 	"slices"
+
+	"backstamp/mail"
 )
 
-// A peer is what is known of the client at the other end. The front's
-// goroutine owns it; a session reads it while the front waits for its reply.
+// A peer is what is known of the client at the other end, and comes from it. The
+// front's goroutine owns it; a session uses it while the front waits for its
+// reply.
 type peer struct {
 	listener   int // its index in the policy
 	addr       netip.AddrPort
@@ -15,6 +18,7 @@ type peer struct {
 	tolerated  bool   // its line ends are set right instead of refused
 	quirks     []string
 	transcript transcript
+	body       mail.Body // content that comes in, until the session takes it
 }
 
 // quirk notes an oddity of the transaction that runs or begins.

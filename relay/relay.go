@@ -1,8 +1,8 @@
 // Package relay is where mail comes in: it listens for SMTP, decides who may
 // hand in what, and answers 250 once the queue has made a message durable, not
-// before. A front owns each connection's socket and hands well-formed commands
-// and content to a go-smtp server behind it; the session there judges them,
-// and accept makes a mail.Message of content.
+// before. A front owns each connection's socket, writes content to where it will
+// stay, and hands well-formed commands to a go-smtp server behind it; the session
+// there judges them, and accept makes a mail.Message of content.
 //
 // Nobody gets in who has neither a login nor a listed network, and every error
 // becomes a reply in one place.
@@ -49,7 +49,6 @@ type Server struct {
 	ids     mail.IDs
 	policy  atomic.Pointer[Policy]
 	drain   time.Duration
-	buffers sync.Pool // of *[chunkSize]byte, for content
 
 	running context.Context // ends when nothing is waited for any more
 	stop    context.CancelFunc
@@ -74,7 +73,6 @@ func New(p *Policy, q Queue, clk clock.Clock, log *slog.Logger, reg prometheus.R
 		fronts:  map[*front]struct{}{},
 		counts:  map[netip.Prefix]int{},
 	}
-	s.buffers.New = func() any { return new([chunkSize]byte) }
 	s.running, s.stop = context.WithCancel(context.Background())
 	s.policy.Store(p)
 	return s

@@ -27,6 +27,8 @@ func asReply(err error) *smtp.SMTPError {
 		return said
 	case errors.As(err, &refused):
 		return refusal(refused.Code, refused.Enhanced, refused.Text)
+	case errors.Is(err, mail.ErrHeader):
+		return refusal(552, "5.3.4", "header too large")
 	case errors.Is(err, mail.ErrFull):
 		return refusal(452, "4.3.1", "no space to keep the message; try again later")
 	case errors.Is(err, mail.ErrBroken):
@@ -40,7 +42,7 @@ func asReply(err error) *smtp.SMTPError {
 func ours(err error) bool {
 	var said *smtp.SMTPError
 	var refused *align.Refusal
-	return !errors.As(err, &said) && !errors.As(err, &refused)
+	return !errors.As(err, &said) && !errors.As(err, &refused) && !errors.Is(err, mail.ErrHeader)
 }
 
 // tooLarge is the reply to a message over the limit, declared or found.

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -40,7 +41,8 @@ type shelf struct {
 	gate chan struct{} // when set, Put waits for it or for its context
 	in   chan struct{} // when set, told when Put begins
 	open atomic.Int32  // bodies that nobody closed yet
-	full error         // what writing a body returns, if anything
+	full error         // what writing a body returns, if anything,
+	room int           // beyond this many octets
 }
 
 type kept struct {
@@ -51,25 +53,36 @@ type kept struct {
 // A sheet is a body in memory.
 type sheet struct {
 	bytes.Buffer
-	open *atomic.Int32 // sheets that are
-	full error         // what Write returns, if anything
+	shelf  *shelf
+	closed bool
 }
 
 func (b *sheet) Write(p []byte) (int, error) {
-	if b.full != nil {
-		return 0, b.full
+	if b.shelf.full != nil && b.Len()+len(p) > b.shelf.room {
+		return 0, b.shelf.full
 	}
 	return b.Buffer.Write(p)
 }
 func (b *sheet) ReadAt(p []byte, at int64) (int, error) {
+	if b.closed {
+		return 0, fs.ErrClosed
+	}
 	return bytes.NewReader(b.Bytes()).ReadAt(p, at)
 }
-func (b *sheet) Size() int64  { return int64(b.Len()) }
-func (b *sheet) Close() error { b.open.Add(-1); return nil }
+func (b *sheet) Size() int64 { return int64(b.Len()) }
+
+func (b *sheet) Close() error {
+	if b.closed {
+		panic("a body is closed twice")
+	}
+	b.closed = true
+	b.shelf.open.Add(-1)
+	return nil
+}
 
 func (q *shelf) NewBody() (mail.Body, error) {
 	q.open.Add(1)
-	return &sheet{open: &q.open, full: q.full}, nil
+	return &sheet{shelf: q}, nil
 }
 
 func (q *shelf) Put(ctx context.Context, m *mail.Message, content mail.ContentCloser) error {

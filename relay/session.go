@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -152,61 +151,19 @@ func (tx *transaction) address(s string) (mail.Address, error) {
 	return a, nil
 }
 
-// errIncomplete says that content did not come whole.
-var errIncomplete = errors.New("content did not come whole")
-
-// Data takes the content and answers for it: nil never, so that the reply
-// always has its own text. Where the client gives up on its way, go-smtp may
-// have reset the session when the reader says so.
+// Data judges the content, which the front has put into a body, and answers for
+// it: nil never, so that the reply always has its own text. What it reads is
+// but the end of data.
 func (s *session) Data(r io.Reader) error {
-	body, err := s.receive(r)
-	if errors.Is(err, errIncomplete) {
-		s.server.metrics.messages.WithLabelValues("incomplete").Inc()
-		s.server.log.Debug("content did not come", "addr", s.peer.addr.String(), "err", err)
+	if _, err := io.Copy(io.Discard, r); err != nil {
 		return asReply(err)
 	}
-	if err != nil {
-		return s.reject(err)
-	}
+	body := s.peer.body
+	s.peer.body = nil
 	id, err := s.accept(s.server.running, body)
 	if err != nil {
 		return s.reject(err)
 	}
 	s.server.metrics.messages.WithLabelValues("accepted").Inc()
 	return refusal(250, "2.0.0", "queued as "+id.String())
-}
-
-// receive puts the content, as it comes, into a body. After an error there is
-// none.
-func (s *session) receive(r io.Reader) (mail.Body, error) {
-	body, err := s.server.queue.NewBody()
-	if err != nil {
-		return nil, err
-	}
-	buf := s.server.buffers.Get().(*[chunkSize]byte)
-	defer s.server.buffers.Put(buf)
-	if err := s.tx.copy(body, r, buf[:]); err != nil {
-		body.Close()
-		return nil, err
-	}
-	return body, nil
-}
-
-// copy copies the content, through buf, up to the largest size that is taken.
-func (tx *transaction) copy(body io.Writer, r io.Reader, buf []byte) error {
-	for size := int64(0); ; {
-		n, err := r.Read(buf)
-		if size += int64(n); size > tx.limit {
-			return tooLarge()
-		}
-		if _, err := body.Write(buf[:n]); err != nil {
-			return fmt.Errorf("keep content: %w", err)
-		}
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("%w: %w", errIncomplete, err)
-		}
-	}
 }
