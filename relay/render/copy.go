@@ -3,8 +3,10 @@ package render
 import (
 	"bufio"
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"io"
+	"sync"
 )
 
 // copied is a mail.Copy.
@@ -51,10 +53,17 @@ func (c *copied) finish(s signers) error {
 // blockSize is how much is written at once.
 const blockSize = 32 << 10
 
+// blocks holds *bufio.Writer between copies, for their memory.
+var blocks = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, blockSize) }}
+
 // write writes signatures, fields and body, and a line end where the last line
 // has none.
 func (c *copied) write(w io.Writer) (*meter, error) {
-	m := &meter{w: bufio.NewWriterSize(w, blockSize)}
+	block := blocks.Get().(*bufio.Writer)
+	defer blocks.Put(block)
+	defer block.Reset(nil)
+	block.Reset(w)
+	m := &meter{w: block}
 	if err := writeAll(m, []byte(c.signatures), c.head); err != nil {
 		return m, err
 	}
@@ -90,7 +99,35 @@ func (m *meter) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// ReadFrom writes what r has, by way of the writer's own memory.
+func (m *meter) ReadFrom(r io.Reader) (size int64, err error) {
+	for {
+		if m.w.Available() == 0 {
+			if err := m.w.Flush(); err != nil {
+				return size, err
+			}
+		}
+		p := m.w.AvailableBuffer()
+		n, readErr := r.Read(p[:cap(p)])
+		size += int64(n)
+		if _, err := m.Write(p[:n]); err != nil {
+			return size, err
+		}
+		if readErr == io.EOF {
+			return size, nil
+		}
+		if readErr != nil {
+			return size, readErr
+		}
+	}
+}
+
 func hasEightBit(p []byte) bool {
+	for ; len(p) >= 8; p = p[8:] {
+		if binary.NativeEndian.Uint64(p)&0x8080808080808080 != 0 {
+			return true
+		}
+	}
 	for _, c := range p {
 		if c >= 0x80 {
 			return true
