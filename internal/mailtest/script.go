@@ -64,6 +64,11 @@ func ReplyClose(text string) Action {
 	}
 }
 
+// Silent says nothing and goes on.
+func Silent() Action {
+	return func(_ *session, normal string) (string, error) { return normal, nil }
+}
+
 // Garbage answers with a line that is no reply.
 func Garbage() Action { return Reply("\x00\xff\x1b[2J this is no reply") }
 
