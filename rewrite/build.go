@@ -165,6 +165,9 @@ func (b *builder) open(p *part) (why, reason string) {
 	if !known {
 		return ReasonEncodingUnknown, ""
 	}
+	if codec == codecPlain && p.end-p.body > maxHTML { // before it is in memory
+		return "", ReasonHTMLLimits
+	}
 	enc, err := read(b.req.Content, p.body, p.end)
 	if err != nil {
 		return "", ReasonInternal

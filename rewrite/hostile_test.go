@@ -54,6 +54,7 @@ func TestHostile(t *testing.T) {
 		{"formatting elements", page("<p>" + repeat("<font a=1><b c=2>", 200) + "</p>" + repeat("<p>x</p>", 50_000)), ""},
 		{"stray end tags", page(repeat("<i>", 500) + repeat("</b>", 300_000)), ""},
 		{"entities", page(`<a href="https://example.com/` + repeat("&amp", 300_000) + `">x</a>`), ""},
+		{"HTML of 24 MB", page(repeat("<p>x</p>\n", 24<<20/9)), ReasonHTMLLimits},
 		{"base64 of 24 MB in one line", wire([]byte("Content-Type: text/html\nContent-Transfer-Encoding: base64\n\n" + repeat("QUFB", 6<<20) + "\n")), ReasonHTMLLimits},
 		{"quoted-printable without text", wire([]byte("Content-Type: text/html\nContent-Transfer-Encoding: quoted-printable\n\n" + repeat("=\n", 2_000_000))), ReasonNothing},
 		{"parameters", wire([]byte("Content-Type: text/html;" + repeat(" a=b;", 100_000) + "\n\nx\n")), ""},
