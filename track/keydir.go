@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"backstamp/internal/durable"
 )
 
 // The directory of keys holds one file a key, CREATED-ID.key, and nothing else.
@@ -33,7 +35,7 @@ func makeKeyDir(dir string) error {
 	if err := checkPrivate(dir, info); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(dir))
+	return durable.SyncDir(filepath.Dir(dir))
 }
 
 // checkPrivate refuses what others on this machine may read or change.
@@ -136,22 +138,5 @@ func writeKey(dir string, k *key) error {
 		os.Remove(f.Name())
 		return err
 	}
-	return syncDir(dir)
-}
-
-// syncDir makes the names in dir durable. Windows has no such call and needs
-// none.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	err = d.Sync()
-	if err2 := d.Close(); err == nil {
-		err = err2
-	}
-	return err
+	return durable.SyncDir(dir)
 }

@@ -16,6 +16,7 @@ import (
 
 	"backstamp/config"
 	"backstamp/internal/clock"
+	"backstamp/internal/durable"
 	"backstamp/store"
 	"backstamp/store/bolt"
 	"backstamp/web"
@@ -70,6 +71,9 @@ func (p *program) backup(ctx context.Context, conf *config.Config, name string) 
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = claimName(f.Name(), name)
+	}
+	if err == nil {
+		err = durable.SyncDir(filepath.Dir(name))
 	}
 	if err != nil {
 		return "", exitf(exitFailed, "%s is not written: %v", name, err)

@@ -9,11 +9,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
 
+	"backstamp/internal/durable"
 	"backstamp/mail"
 	"backstamp/store"
 )
@@ -128,15 +128,4 @@ func (osDisk) Create(name string) (file, error) {
 func (osDisk) Open(name string) (file, error) { return os.Open(name) }
 func (osDisk) Rename(from, to string) error   { return os.Rename(from, to) }
 func (osDisk) Remove(name string) error       { return os.Remove(name) }
-
-// SyncDir makes names in a directory durable. Windows has no such call.
-func (osDisk) SyncDir(name string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
+func (osDisk) SyncDir(name string) error      { return durable.SyncDir(name) }
