@@ -12,17 +12,25 @@ import (
 // connection, which is mostly for want of file descriptors.
 const acceptPause = 100 * time.Millisecond
 
-// listen takes connections of one listener until ctx ends.
+// listen takes connections of one listener until ctx ends. Of trouble it logs
+// the beginning and the end, not each of ten attempts a second.
 func (s *Server) listen(ctx context.Context, listener int, l net.Listener) {
+	log, failed := s.log.With("listener", l.Addr().String()), 0
 	for {
 		conn, err := l.Accept()
 		switch {
 		case err == nil:
+			if failed > 0 {
+				log.Info("connections are taken again", "attempts", failed)
+				failed = 0
+			}
 			s.take(listener, conn)
 		case ctx.Err() != nil, errors.Is(err, net.ErrClosed):
 			return
 		default:
-			s.log.Error("connection not taken", "listener", l.Addr().String(), "err", err)
+			if failed++; failed == 1 {
+				log.Error("no connection can be taken; more file descriptors may be needed", "err", err)
+			}
 			pause := s.clock.NewTimer(acceptPause)
 			select {
 			case <-pause.C():
