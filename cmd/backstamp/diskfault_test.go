@@ -126,6 +126,36 @@ func (f *fault) load(t *testing.T, tr *killing, p *crashtest.Process, addr strin
 	}
 }
 
+// A disk that turns read-only, as file systems do that find themselves damaged:
+// mail is refused with 452, what was accepted can be looked at, and all of it is
+// there afterwards.
+func TestReadOnlyDisk(t *testing.T) {
+	tr := killingOf(t, crashtest.Flaky{}, testForm(rand.Uint64()), "")
+	p := tr.process()
+	p.Command = append([]string{
+		mailtest.Tool(t, "strace"), "-f", "--seccomp-bpf", "-o", os.DevNull, "-e", "trace=pwrite64", "-e", "inject=pwrite64:error=EROFS:when=40+",
+	}, p.Command...)
+	addr, _, err := p.Start(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !tr.load(t.Context(), addr, 1, patient, func(r crashtest.Report) bool { return r.Accepted > 0 && r.Replies["452"] > 5 }) {
+		t.Errorf("it was not answered with 452: %+v", tr.ledger.Report())
+	}
+	if out, err := tr.client("queue", "ls"); err != nil {
+		t.Errorf("queue ls: %v\n%s", err, out)
+	}
+	if p.ExitCode() != -1 {
+		t.Errorf("it ended with %d", p.ExitCode())
+	}
+	if err := p.Kill(); err != nil {
+		t.Error(err)
+	}
+	if err := tr.kept(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // convenience matches files without which the program works on: where events
 // wait for the store, and where it notes which messages are in work.
 var convenience = regexp.MustCompile(`/(events\.spill|in-work)`)

@@ -60,14 +60,18 @@ func (tr *killing) load(ctx context.Context, addr string, cycle int, most time.D
 	}
 }
 
-// patient is as long as anything may take that must come.
-const patient = 20 * time.Second
+// client runs another command of the program and returns all that it says.
+func (tr *killing) client(args ...string) ([]byte, error) {
+	command := exec.Command(tr.binary[0], tr.command(args...)[1:]...)
+	command.Env = append(os.Environ(), tr.env...)
+	return command.CombinedOutput()
+}
 
-// The disk fills up under load and gets room again: mail is refused with 452
-// meanwhile and taken afterwards, and nothing is lost. BACKSTAMP_TEST_FULL sets
-// how often.
-func TestDiskFull(t *testing.T) {
-	disk := filepath.Join(t.TempDir(), "disk")
+// onSmallDisk puts the data on a file system of its own, and returns where that
+// is mounted.
+func (tr *killing) onSmallDisk(t *testing.T) (disk string) {
+	t.Helper()
+	disk = filepath.Join(t.TempDir(), "disk")
 	if err := os.Mkdir(disk, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +79,6 @@ func TestDiskFull(t *testing.T) {
 		t.Skipf("no small disk can be mounted here: %s", out)
 	}
 	t.Cleanup(func() { exec.Command("umount", disk).Run() })
-	tr := newKilling(t, crashtest.Flaky{Seed: rand.Uint64()}, "")
 	text, err := os.ReadFile(tr.config)
 	if err == nil {
 		err = os.WriteFile(tr.config, []byte(strings.Replace(string(text), "data_dir: data", "data_dir: "+disk+"/data", 1)), 0o600)
@@ -83,6 +86,18 @@ func TestDiskFull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return disk
+}
+
+// patient is as long as anything may take that must come.
+const patient = 20 * time.Second
+
+// The disk fills up under load and gets room again: mail is refused with 452
+// meanwhile and taken afterwards, and nothing is lost. BACKSTAMP_TEST_FULL sets
+// how often.
+func TestDiskFull(t *testing.T) {
+	tr := newKilling(t, crashtest.Flaky{Seed: rand.Uint64()}, "")
+	disk := tr.onSmallDisk(t)
 	p := tr.process()
 	addr, _, err := p.Start(t.Context(), "")
 	if err != nil {
@@ -95,9 +110,7 @@ func TestDiskFull(t *testing.T) {
 		if !tr.load(t.Context(), addr, 2*n+1, patient, func(r crashtest.Report) bool { return r.Replies["452"] > before.Replies["452"] }) {
 			t.Fatalf("full for the %dth time, it was never answered with 452: %v", n+1, tr.ledger.Report().Replies)
 		}
-		command := exec.Command(tr.binary[0], tr.command("queue", "ls")[1:]...)
-		command.Env = append(os.Environ(), tr.env...)
-		if out, err := command.CombinedOutput(); err != nil {
+		if out, err := tr.client("queue", "ls"); err != nil {
 			t.Errorf("queue ls on a full disk: %v\n%s", err, out)
 		}
 		if err := os.Remove(ballast); err != nil {
@@ -129,6 +142,40 @@ func fill(t *testing.T, disk string) (name string) {
 		}
 	}
 	return f.Name()
+}
+
+// A start on a disk that is read-only, with mail on it or without, fails and
+// says why.
+func TestReadOnlyStart(t *testing.T) {
+	tr := newKilling(t, crashtest.Flaky{}, "")
+	disk := tr.onSmallDisk(t)
+	remount := func(how string) {
+		if out, err := exec.Command("mount", "-o", "remount,"+how, disk).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	refused := func(when string) {
+		remount("ro")
+		out, err := tr.client("serve")
+		if err == nil || !strings.Contains(string(out), "read-only") {
+			t.Errorf("%s: %v: %s", when, err, out)
+		}
+		remount("rw")
+	}
+	refused("an empty disk")
+	p := tr.process()
+	addr, _, err := p.Start(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !tr.load(t.Context(), addr, 1, patient, func(r crashtest.Report) bool { return r.Accepted > 0 }) {
+		t.Fatal("it took no mail")
+	}
+	if err := p.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	refused("a disk with mail")
+	tr.run(t, crashtest.Options{})
 }
 
 // Without descriptors left the program refuses politely or waits, and recovers.

@@ -116,7 +116,7 @@ func (o *offliner) try(l *letter, id mail.ID) (*trial, error) {
 	if o.settings.Privacy == "off" {
 		req.Privacy = 0
 	}
-	old, err := o.readHeader(l)
+	old, _, _, err := mail.ReadHeader(l)
 	if err != nil {
 		return nil, err
 	}
@@ -132,17 +132,6 @@ func (o *offliner) try(l *letter, id mail.ID) (*trial, error) {
 		err = t.editHeader(append(controls.Remove, "X-Backstamp"))
 	}
 	return t, err
-}
-
-// readHeader reads the top header of a message. A plan that edits nothing knows
-// where it ends.
-func (o *offliner) readHeader(l *letter) (mail.Header, error) {
-	header, err := o.Plan(rewrite.Request{Content: l, Off: rewrite.ReasonOff}).Header(l)
-	if err != nil {
-		return nil, err
-	}
-	h, _, _ := mail.ParseHeader(header)
-	return h, nil
 }
 
 // allows reports whether a control field forbids nothing.
