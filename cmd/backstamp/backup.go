@@ -19,7 +19,6 @@ import (
 	"backstamp/internal/durable"
 	"backstamp/store"
 	"backstamp/store/bolt"
-	"backstamp/web"
 )
 
 func (p *program) backupCommand() *cobra.Command {
@@ -114,15 +113,6 @@ func (p *program) openBackup(ctx context.Context, conf *config.Config) (io.ReadC
 // backupPatience is how long whoever reads a backup may take none of it: the
 // store's file grows while it is being read.
 const backupPatience = time.Minute
-
-// controlHandler serves the private socket: the API, and what is for those
-// alone who may open the socket.
-func (s *server) controlHandler() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /api/v1/backup", s.sendBackup)
-	mux.Handle("/", s.side((*web.Handler).Local))
-	return mux
-}
 
 // sendBackup answers with the archive. One that breaks off lacks its end, which
 // the reader knows.

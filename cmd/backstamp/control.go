@@ -5,8 +5,12 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/http"
+	"net/http/pprof"
 	"os"
 	"path/filepath"
+
+	"backstamp/web"
 )
 
 // socketPathMax is what every system takes as the path of a socket.
@@ -46,4 +50,16 @@ func listenControl(dir string) (l net.Listener, done func(), err error) {
 		os.Remove(name)
 		clean()
 	}, nil
+}
+
+// controlHandler serves the private socket: the API, and what is for those
+// alone who may open the socket.
+func (s *server) controlHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /api/v1/backup", s.sendBackup)
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	mux.Handle("/", s.side((*web.Handler).Local))
+	return mux
 }

@@ -51,7 +51,7 @@ func (w *worker) run() (rest []int) {
 	}
 	defer content.Close()
 	ds = w.current(ds)
-	if w.notes.died(m.ID) >= mostCrash {
+	if w.notes.died(m.ID) >= mostDeaths {
 		w.isolate(m, ds)
 		return nil
 	}
@@ -65,7 +65,7 @@ func (w *worker) run() (rest []int) {
 			}
 			return rest
 		}
-		w.transact(m, content, tx)
+		w.transact(m, content, tx, i == len(txs)-1)
 	}
 	return nil
 }
@@ -199,9 +199,13 @@ func transactions(m *mail.Message, ds []mail.Delivery, most int) [][]mail.Delive
 // differ reports whether each recipient gets a copy of its own.
 func differ(m *mail.Message) bool { return m.Tracked && !m.Shared }
 
-// transact tries one transaction and records what came of it.
-func (w *worker) transact(m *mail.Message, content mail.Content, ds []mail.Delivery) {
+// transact tries one transaction and records what came of it. With the last one
+// of a job its connection is done.
+func (w *worker) transact(m *mail.Message, content mail.Content, ds []mail.Delivery, last bool) {
 	attempts, crashed := w.try(m, content, ds)
+	if last && !slices.ContainsFunc(attempts, func(a mail.Attempt) bool { return !a.Taken() }) {
+		w.lend()
+	}
 	expire := w.job.way.expire[m.Account]
 	if expire <= 0 {
 		expire = defaultExpire
@@ -220,6 +224,14 @@ func (w *worker) transact(m *mail.Message, content mail.Content, ds []mail.Deliv
 		w.logOutcome(m, d, a, o)
 	}
 	w.record(w.records, os)
+}
+
+// lend lets the next job have the slot while this one is recorded. What went
+// wrong may concern the whole lane, and is heard of before anything follows.
+func (w *worker) lend() {
+	if w.job.lent = w.gate.lend(w.job.way.Credential); w.job.lent {
+		w.inbox.post(func(*scheduler) {}) // it looks for the next one then
+	}
 }
 
 func (w *worker) logOutcome(m *mail.Message, d mail.Delivery, a mail.Attempt, o mail.Outcome) {

@@ -119,20 +119,57 @@ func TestOutcomeIsKeptUntilRecorded(t *testing.T) {
 			}
 			return nil
 		})
-		a := h.put(h.message(main, "a@x.test"))
-		b := h.put(h.message(main, "b@x.test"))
+		var ids []mail.ID
+		for range 4 {
+			ids = append(ids, h.put(h.message(main, "a@x.test")))
+		}
 		wait(3 * time.Hour)
-		if p.count() != 1 {
-			t.Fatalf("%d tries while nothing could be recorded, want 1", p.count())
+		if p.count() != 2 { // one whose slot was lent, and one that has it
+			t.Fatalf("%d tries while nothing could be recorded, want 2", p.count())
 		}
 		full.Store(false)
 		wait(time.Minute)
-		h.want(a, 1, "sent")
-		h.want(b, 1, "sent")
-		if p.count() != 2 {
-			t.Errorf("%d tries for two messages", p.count())
+		for _, id := range ids {
+			h.want(id, 1, "sent")
+		}
+		if p.count() != 4 {
+			t.Errorf("%d tries for 4 messages", p.count())
 		}
 	})
+}
+
+// A connection need not wait for the disk: while what it took is recorded, the
+// next message goes out. What was not taken may concern the lane, and is heard
+// of first.
+func TestNextTryWhileRecording(t *testing.T) {
+	for _, tt := range []struct {
+		first mail.Attempt
+		tries int
+	}{{ok, 2}, {later, 1}, {refused, 1}} {
+		inHouse(t, Settings{}, func(t *testing.T, h *house) {
+			p := answering(tt.first, ok)
+			h.queue.SetRoutes(one(1, map[string]Provider{main: p}))
+			synctest.Wait()
+			disk := make(chan struct{})
+			h.store.setFail(func(op string, _ mail.ID) error {
+				if op == "conclude" {
+					<-disk
+				}
+				return nil
+			})
+			h.put(h.message(main, "a@x.test"))
+			b := h.put(h.message(main, "b@x.test"))
+			if p.count() != tt.tries {
+				t.Errorf("%d tries while %+v is being recorded, want %d", p.count(), tt.first, tt.tries)
+			}
+			close(disk)
+			wait(20 * time.Minute)
+			h.want(b, 1, "sent")
+			if !h.queue.gate.idle() {
+				t.Error("slots are not given back")
+			}
+		})
+	}
 }
 
 // A try longer than its lease is not begun again beside it.

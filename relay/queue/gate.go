@@ -11,12 +11,14 @@ type gate struct {
 	routes  Routes
 	slots   map[string]*slots // by credential
 	running int
+	lent    int // of all credentials
 	most    int
 }
 
 // slots are the transactions that one credential may run.
 type slots struct {
 	running int
+	lent    int  // taken transactions whose outcomes are being recorded, beside those that run
 	limit   int  // at present: fewer while the provider throttles
 	most    int  // as configured
 	shut    bool // parked or held: nothing starts but a probe
@@ -48,7 +50,7 @@ func (g *gate) setRoutes(r Routes) {
 		s.most, s.limit = n, n
 	}
 	for credential, s := range g.slots {
-		if _, ok := most[credential]; !ok && s.running == 0 && s.coming == 0 {
+		if _, ok := most[credential]; !ok && s.running == 0 && s.lent == 0 && s.coming == 0 {
 			delete(g.slots, credential)
 		}
 	}
@@ -121,6 +123,31 @@ func (g *gate) give(credential string) {
 	g.running--
 }
 
+// lend gives the slot of a transaction that was taken to the next one, while
+// its outcome is recorded: the connection need not wait for the disk. No more
+// are lent than may run, so that what is not recorded stays bounded.
+func (g *gate) lend(credential string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := g.slots[credential]
+	if s.lent >= s.limit {
+		return false
+	}
+	s.running--
+	g.running--
+	s.lent++
+	g.lent++
+	return true
+}
+
+// settle ends the recording of a transaction whose slot was lent.
+func (g *gate) settle(credential string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.slots[credential].lent--
+	g.lent--
+}
+
 // pace halves what a throttled credential may run, and gives back one slot for
 // each success.
 func (g *gate) pace(credential string, throttled bool) {
@@ -153,9 +180,9 @@ func (g *gate) setOpen(open bool) {
 	g.open = open
 }
 
-// idle reports whether nothing runs.
+// idle reports whether nothing runs, and all of it is recorded.
 func (g *gate) idle() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.running == 0
+	return g.running == 0 && g.lent == 0
 }

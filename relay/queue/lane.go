@@ -30,6 +30,7 @@ type job struct {
 	probe   bool        // shows whether a parked lane works again
 	crashes map[int]int // how often an index crashed before
 	then    []func()    // what waits for its end
+	lent    bool        // its slot was given to another before its end
 
 	line   []string        // where its first tries stand in order
 	wait   []chan struct{} // those before it in their lines

@@ -17,16 +17,21 @@ import (
 //
 // A message that a life ended on is a suspect. Who merely stood by clears
 // itself by being rendered to its end, to nobody at first. One on which
-// mostCrash lives ended in a row is not tried any more.
+// mostDeaths noted lives ended in a row is not tried any more.
 type notes struct {
 	mu     sync.Mutex
 	file   *os.File
+	on     bool            // the last life did not end as it should
 	slots  []bool          // by place in the file: in use
 	deaths map[mail.ID]int // lives that ended on a message, in a row
 	places map[mail.ID]int // of suspects
 }
 
-// A note is the ID, then whether it is being rendered, then the deaths.
+// mostDeaths is how many noted lives may end on a message; one came before.
+const mostDeaths = mostCrash - 1
+
+// A note is the ID, then whether it is being rendered, then the deaths. The
+// note without an ID is that of the program.
 const noteSize = len(mail.ID{}) + 2
 
 // openNotes reads what the last life left at path, and goes on there.
@@ -44,10 +49,12 @@ func openNotes(path string) (*notes, error) {
 		return nil, fmt.Errorf("read notes: %w", err)
 	}
 	n := &notes{file: f, deaths: map[mail.ID]int{}, places: map[mail.ID]int{}}
+	n.on = len(left) >= noteSize && left[noteSize-2] == 1
+	n.take(mail.ID{}, true)
 	for ; len(left) >= noteSize; left = left[noteSize:] {
 		id := mail.ID(left[:len(mail.ID{})])
 		running, deaths := int(left[noteSize-2]), int(left[noteSize-1])
-		if deaths = min(deaths+running, mostCrash); !id.IsZero() && running <= 1 && deaths > n.deaths[id] {
+		if deaths = min(deaths+running, mostDeaths); !id.IsZero() && running <= 1 && deaths > n.deaths[id] {
 			n.deaths[id] = deaths
 		}
 	}
@@ -97,10 +104,10 @@ func (n *notes) died(id mail.ID) int {
 	return n.deaths[id]
 }
 
-// during notes that f renders a message. When it returns, or panics, this life
-// did not end on it.
+// during notes that f renders a message, if it is to be noted. When it returns,
+// or panics, this life did not end on it.
 func (n *notes) during(id mail.ID, f func() error) error {
-	if n == nil {
+	if n == nil || !n.on && n.died(id) == 0 {
 		return f()
 	}
 	n.mu.Lock()
@@ -128,9 +135,10 @@ func (n *notes) clear(id mail.ID) {
 	}
 }
 
-// close lets go of the file.
+// close says that the program ends as it should, and lets go of the file.
 func (n *notes) close() {
 	if n != nil {
+		n.free(0)
 		n.file.Close()
 	}
 }

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"bytes"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -103,7 +104,7 @@ func TestBystandersAreCleared(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := min(life, 1); n.died(bystander) != want || n.died(other) != 0 {
+		if want := min(max(life-1, 0), 1); n.died(bystander) != want || n.died(other) != 0 {
 			t.Fatalf("life %d: %d deaths, and %d of another", life, n.died(bystander), n.died(other))
 		}
 		n.during(bystander, func() error { return nil })
@@ -117,6 +118,20 @@ func TestBystandersAreCleared(t *testing.T) {
 		if err := os.Rename(path+".left", path); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if n, _ := openNotes(path); n != nil { // one that ends as it should
+		n.close()
+	}
+	if n, err := openNotes(path); err != nil || n.on {
+		t.Errorf("notes are taken after an orderly end: %v", err)
+	} else {
+		n.during(other, func() error {
+			if left, _ := os.ReadFile(path); bytes.Contains(left, other[:]) {
+				t.Error("what needs no note has one")
+			}
+			return nil
+		})
+		n.close()
 	}
 	if os.WriteFile(path, []byte(strings.Repeat("\xff", 1000)), 0o600) != nil {
 		t.Fatal()

@@ -34,8 +34,9 @@
 //     on which three lives of the process ended: held as damaged, so that a
 //     poisoned message stops nobody.
 //
-// What a try came to is kept in memory, and its slot with it, until the store
-// has recorded it: a full disk may delay mail, and does not send it twice. A
+// What a try came to is kept in memory until the store has recorded it: a full
+// disk may delay mail, and does not send it twice. Beside the tries that run, as
+// many again may be recorded, so that connections need not wait for the disk. A
 // process that dies in a try leaves the delivery marked; it is tried again
 // with the same Message-ID and shows as uncertain.
 package queue

@@ -427,7 +427,11 @@ func (s *scheduler) accepted(jobs []*job, provider string, rest bool) {
 // done takes back the slot and the deliveries of a job.
 func (s *scheduler) done(j *job, results []result, rest []int) {
 	l := s.lane(j.way.Credential)
-	s.gate.give(l.credential)
+	if j.lent {
+		s.gate.settle(l.credential)
+	} else {
+		s.gate.give(l.credential)
+	}
 	s.order.leave(j)
 	if j.probe {
 		l.probing, l.ready = false, !slices.ContainsFunc(results, result.tried)

@@ -84,7 +84,7 @@ func (s *Store) backup(ctx context.Context, w io.Writer, keys fs.FS) error {
 func (t *tx) largeBodies() (large []*message, err error) {
 	c := t.in(contents).Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
-		if len(v) > 0 {
+		if v == nil || len(v) > 0 { // in a bucket of its own, or a value
 			continue
 		}
 		id := mail.ID{}

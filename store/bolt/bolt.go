@@ -34,7 +34,7 @@ const (
 )
 
 // inlineBody is the largest body that lies in the bbolt file unless told.
-const inlineBody = 32 << 10
+const inlineBody = 128 << 10
 
 // Options say how a store is opened. The zero Options open one that exists.
 type Options struct {

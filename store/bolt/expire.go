@@ -113,7 +113,7 @@ func (t *tx) expire(old []*message) error {
 	for _, m := range old {
 		m.Expired = true
 		err := errors.Join(
-			t.delete(contents, m.ID[:]),
+			t.deleteBody(m.ID),
 			t.delete(plans, m.ID[:]),
 			t.put(messages, m.ID[:], encode(m)),
 			t.dropTranscript(m.ID))

@@ -17,7 +17,7 @@ const (
 	messages     bucket = "messages"       // id → message
 	details      bucket = "details"        // id → mail.Detail without its plan
 	plans        bucket = "plans"          // id → the plan, as rewrite encodes it
-	contents     bucket = "contents"       // id → body, or nothing where it is a file; gone once it expired
+	contents     bucket = "contents"       // id → body, or a bucket that holds it, or nothing where it is a file; gone once it expired
 	deliveries   bucket = "deliveries"     // id, be16 index → delivery
 	due          bucket = "due"            // provider, NUL, be64 time, id, be16 index → nothing; every unfinished delivery
 	events       bucket = "events"         // be64 time, be32 number → mail.Event, in the order of recording

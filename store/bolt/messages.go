@@ -31,7 +31,7 @@ func (s *Store) content(ctx context.Context, id mail.ID) (mail.ContentCloser, er
 	var inline []byte
 	err := s.view(func(t *tx) (err error) {
 		if m, err = t.message(id); err == nil {
-			inline = bytes.Clone(t.get(contents, id[:]))
+			inline = bytes.Clone(t.body(id))
 		}
 		return err
 	})

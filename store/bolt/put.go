@@ -145,7 +145,7 @@ func (p *put) apply(t *tx) error {
 	err := errors.Join(
 		t.put(messages, p.id[:], p.message),
 		t.put(details, p.id[:], p.detail),
-		t.put(contents, p.id[:], p.content),
+		t.putBody(p.id, p.content),
 		t.append(p.accepted))
 	if len(p.plan) > 0 {
 		err = errors.Join(err, t.put(plans, p.id[:], p.plan))

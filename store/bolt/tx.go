@@ -48,6 +48,42 @@ func (t *tx) delete(b bucket, key []byte) error {
 	return t.in(b).Delete(key)
 }
 
+// aloneMin is the size from which a body lies in a bucket, and so in pages, of
+// its own: as a value of the common bucket it would be written again by the
+// commit that adds its neighbour. Below, bbolt would put the bucket among the
+// values all the same.
+const aloneMin = 2 << 10
+
+// bodyKey is where a body lies in the bucket of its own.
+var bodyKey = []byte("body")
+
+func (t *tx) body(id mail.ID) []byte {
+	if alone := t.in(contents).Bucket(id[:]); alone != nil {
+		return alone.Get(bodyKey)
+	}
+	return t.get(contents, id[:])
+}
+
+func (t *tx) putBody(id mail.ID, body []byte) error {
+	if len(body) < aloneMin {
+		return t.put(contents, id[:], body)
+	}
+	t.writes++
+	alone, err := t.in(contents).CreateBucket(id[:])
+	if err != nil {
+		return err
+	}
+	return alone.Put(bodyKey, body)
+}
+
+func (t *tx) deleteBody(id mail.ID) error {
+	if t.in(contents).Bucket(id[:]) == nil {
+		return t.delete(contents, id[:])
+	}
+	t.writes++
+	return t.in(contents).DeleteBucket(id[:])
+}
+
 // message reads the line of a message.
 func (t *tx) message(id mail.ID) (*message, error) {
 	b := t.get(messages, id[:])
