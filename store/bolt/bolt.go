@@ -43,7 +43,7 @@ type Options struct {
 	Reg        prometheus.Registerer // nil: a registry of its own
 	Create     bool                  // make the store if there never was one
 	ReadOnly   bool                  // read alone, and share the file with others who only read
-	InlineBody int64                 // larger bodies, in octets, become files; 0: 32 KiB
+	InlineBody int64                 // larger bodies, in octets, become files; 0: 128 KiB
 }
 
 // A Store is an open store. It may be used by many goroutines.

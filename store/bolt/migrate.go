@@ -14,12 +14,13 @@ import (
 //
 //	1  the due index by time alone; contents held inline bodies alone
 //	2  the due index by provider; contents has a key for every message
-const schema = 2
+//	3  larger bodies in buckets of their own; those that are values stay so
+const schema = 3
 
 // migrations lead from each version to the next, in its place. Each runs in one
 // transaction, with the change of the version: a crash leaves the one layout or
 // the other.
-var migrations = [...]func(*tx) error{1: byProvider}
+var migrations = [...]func(*tx) error{1: byProvider, 2: func(*tx) error { return nil }}
 
 // migrate brings a store up to date.
 func (s *Store) migrate() (err error) {

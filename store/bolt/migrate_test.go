@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"bytes"
 	"compress/gzip"
 	"errors"
 	"io"
@@ -167,4 +168,46 @@ func due2000(t *testing.T, s *Store) (ids []mail.ID) {
 		t.Errorf("%d wait", len(ids))
 	}
 	return ids
+}
+
+// TestBodyThatIsAValue: as the store of schema 2 had it, a body is read, backed
+// up and deleted like one in a bucket of its own.
+func TestBodyThatIsAValue(t *testing.T) {
+	s := opened(t, t.TempDir(), Options{Create: true, Clock: clock.NewFake(begin)})
+	var ids mail.IDs
+	text := bytes.Repeat([]byte("all work and no play\r\n"), 200)
+	var put []mail.ID
+	for range 2 {
+		m := &mail.Message{ID: ids.Next(begin), Received: begin, Account: "shop", Provider: "shop/main", Recipients: []string{"a@x.test"}}
+		d := mail.Delivery{Message: m.ID, Index: 1, Recipient: "a@x.test", Provider: "shop/main", Status: mail.Sent}
+		if err := s.Put(t.Context(), m, []mail.Delivery{d}, bytes.NewReader(text)); err != nil {
+			t.Fatal(err)
+		}
+		put = append(put, m.ID)
+	}
+	if err := s.db.Update(func(b *bbolt.Tx) error {
+		tx := newTx(b)
+		if tx.in(contents).Bucket(put[1][:]) == nil {
+			t.Fatal("the body has no bucket of its own")
+		}
+		return errors.Join(tx.deleteBody(put[0]), tx.put(contents, put[0][:], text))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range put {
+		if b, err := content(t.Context(), s, id); err != nil || !bytes.Equal(b, text) {
+			t.Errorf("content of %d octets, %v", len(b), err)
+		}
+	}
+	if gone, err := s.Expire(t.Context(), begin.Add(time.Hour), store.Retention{Content: time.Minute}); gone.Contents != 2 || err != nil {
+		t.Errorf("Expire = %+v, %v", gone, err)
+	}
+	if err := s.view(func(tx *tx) error {
+		if k, _ := tx.in(contents).Cursor().First(); k != nil {
+			t.Errorf("%x is left", k)
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
 }
