@@ -174,6 +174,7 @@ func TestReadOnlyStart(t *testing.T) {
 	if err := p.Kill(); err != nil {
 		t.Fatal(err)
 	}
+	tr.ledger.Killed(crashtest.Kill{Cycle: 1, Broken: tr.sink.Broken()})
 	refused("a disk with mail")
 	tr.run(t, crashtest.Options{})
 }
