@@ -26,6 +26,7 @@ type transfer struct {
 func (f *front) begin(stuffed bool) (*transfer, error) {
 	t := &transfer{front: f, in: newIntake(stuffed)}
 	f.transfer = t
+	f.widen()
 	body, err := f.server.queue.NewBody()
 	if err != nil {
 		return t, t.refuse(err)

@@ -24,9 +24,14 @@ const (
 	idleMax = 1000 // NOOP, RSET, VRFY and EHLO
 )
 
-// outBuffer holds the replies to what a client pipelines, in octets: there is
-// one for each connection.
-const outBuffer = 1024
+// Each connection has a buffer for the commands that a client pipelines, and
+// one for the replies to them; while content comes in it borrows a wide one. In
+// octets.
+const (
+	inBuffer   = 1 << 10
+	outBuffer  = 512
+	wideBuffer = 32 << 10
+)
 
 // A front owns the socket of one connection: TLS, deadlines, command lines,
 // the state of DATA and BDAT, and the transcript. Behind it a go-smtp server
@@ -39,8 +44,9 @@ type front struct {
 	peer   *peer
 
 	wire  *wire
-	conn  net.Conn // the wire, or TLS over it
-	r     *bufio.Reader
+	conn  net.Conn      // the wire, or TLS over it
+	r     *bufio.Reader // what is read from: lines, or a wide one over it
+	lines *bufio.Reader
 	w     *bufio.Writer
 	inner *inner
 	end   time.Time // of the whole session
@@ -78,8 +84,26 @@ func newFront(s *Server, listener int, conn net.Conn, addr netip.AddrPort) *fron
 // 3207 section 5).
 func (f *front) use(conn net.Conn) {
 	f.conn = conn
-	f.r = bufio.NewReader(conn)
+	f.lines = bufio.NewReaderSize(conn, inBuffer)
+	f.r = f.lines
 	f.w = bufio.NewWriterSize(conn, outBuffer)
+}
+
+// widen has content read in larger pieces than commands.
+func (f *front) widen() {
+	if f.r == f.lines {
+		f.r = f.server.wide.Get().(*bufio.Reader)
+		f.r.Reset(f.lines)
+	}
+}
+
+// unwiden gives the wide buffer back, once nothing is left in it.
+func (f *front) unwiden() {
+	if f.r != f.lines && f.r.Buffered() == 0 {
+		f.r.Reset(nil)
+		f.server.wide.Put(f.r)
+		f.r = f.lines
+	}
 }
 
 // serve runs the connection to its end and closes it.
@@ -149,6 +173,7 @@ func (f *front) readLine() (string, error) {
 	if f.wire.drained() {
 		return "", os.ErrDeadlineExceeded
 	}
+	f.unwiden()
 	line, bare, err := readLine(f.r)
 	if err == nil && bare {
 		if !f.peer.tolerated {

@@ -9,6 +9,7 @@
 package relay
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -49,6 +50,7 @@ type Server struct {
 	ids     mail.IDs
 	policy  atomic.Pointer[Policy]
 	drain   time.Duration
+	wide    sync.Pool // of *bufio.Reader, for fronts that take content in
 
 	running context.Context // ends when nothing is waited for any more
 	stop    context.CancelFunc
@@ -72,6 +74,7 @@ func New(p *Policy, q Queue, clk clock.Clock, log *slog.Logger, reg prometheus.R
 		drain:   drainTime,
 		fronts:  map[*front]struct{}{},
 		counts:  map[netip.Prefix]int{},
+		wide:    sync.Pool{New: func() any { return bufio.NewReaderSize(nil, wideBuffer) }},
 	}
 	s.running, s.stop = context.WithCancel(context.Background())
 	s.policy.Store(p)

@@ -128,7 +128,7 @@ func TestLongQueue(t *testing.T) {
 	}
 	t.Logf("%d messages: accepted at %.0f/s, then at %.0f/s; heap grew by %d KiB; another provider's mail took %v; the first %d drained at %.0f/s",
 		total, first, last, grown>>10, other, part, float64(part)/time.Since(begin).Seconds())
-	if grown > 8<<20 {
+	if grown > 16<<20 { // a million leave bbolt a list of free pages of 10 MiB
 		t.Errorf("the heap grew by %d KiB", grown>>10)
 	}
 	if other > 5*time.Second {
