@@ -11,7 +11,9 @@ type gate struct {
 	routes  Routes
 	slots   map[string]*slots // by credential
 	running int
-	lent    int // of all credentials
+	lent    int   // of all credentials
+	ahead   int   // likewise
+	octets  int64 // of content ahead
 	most    int
 }
 
@@ -19,6 +21,7 @@ type gate struct {
 type slots struct {
 	running int
 	lent    int  // taken transactions whose outcomes are being recorded, beside those that run
+	ahead   int  // first tries that wait for a slot, in memory
 	limit   int  // at present: fewer while the provider throttles
 	most    int  // as configured
 	shut    bool // parked or held: nothing starts but a probe
@@ -50,7 +53,7 @@ func (g *gate) setRoutes(r Routes) {
 		s.most, s.limit = n, n
 	}
 	for credential, s := range g.slots {
-		if _, ok := most[credential]; !ok && s.running == 0 && s.lent == 0 && s.coming == 0 {
+		if _, ok := most[credential]; !ok && s.running+s.lent+s.ahead+s.coming == 0 {
 			delete(g.slots, credential)
 		}
 	}
@@ -63,25 +66,48 @@ func (g *gate) way(provider string) (way, bool) {
 	return g.routes.way(provider)
 }
 
-// reserve takes up to want slots for Put, none where others wait before it.
-// Where that is not enough the message is in line, and keeps those after it
-// there, until came.
-func (g *gate) reserve(credential string, want int) (n int, inLine bool) {
+// The bounds of what waits in memory for a slot, so that it need not be read
+// from the store: jobs of one credential, and octets of content in all.
+const (
+	aheadMax    = 1000
+	aheadOctets = 16 << 20
+)
+
+// reserve takes up to want slots for Put, none where others wait before it, and
+// then as many places ahead of the store for jobs of that size. Where all of that
+// is not enough the message is in line, and keeps those after it there, until came.
+func (g *gate) reserve(credential string, want int, size int64) (begin, ahead int, inLine bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s := g.slots[credential]
 	if s == nil {
-		return 0, false
+		return 0, 0, false
 	}
-	for g.open && !s.shut && !s.queued && s.coming == 0 && n < want && g.room(s) {
+	free := g.open && !s.shut && !s.queued && s.coming == 0
+	for free && s.ahead == 0 && begin < want && g.room(s) {
 		g.begin(s)
-		n++
+		begin++
 	}
-	if n == want {
-		return n, false
+	for free && begin+ahead < want && ahead < s.limit && s.ahead < aheadMax && g.octets+size <= aheadOctets {
+		s.ahead++
+		g.ahead++
+		g.octets += size
+		ahead++
+	}
+	if begin+ahead == want {
+		return begin, ahead, false
 	}
 	s.coming++
-	return n, true
+	return begin, ahead, true
+}
+
+// leave gives up a place ahead, for a slot or because there will be none.
+func (g *gate) leave(credential string, size int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.slots[credential].ahead--
+	g.ahead--
+	g.octets -= size
 }
 
 // came says that the scheduler knows of a message that was in line, or that
@@ -180,9 +206,9 @@ func (g *gate) setOpen(open bool) {
 	g.open = open
 }
 
-// idle reports whether nothing runs, and all of it is recorded.
+// idle reports whether nothing runs or is about to, and all of it is recorded.
 func (g *gate) idle() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.running == 0 && g.lent == 0
+	return g.running+g.lent+g.ahead == 0
 }

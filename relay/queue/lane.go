@@ -19,10 +19,12 @@ type job struct {
 	id       mail.ID
 	provider string
 	indexes  []int
+	started  time.Time // when Put marked them as begun; zero: not yet
 
 	// Of a first try, out of memory; else nil, to be read from the store.
 	message *mail.Message
 	content mail.ContentCloser // the job's to close
+	ahead   bool               // it waits for a slot, before what the store has
 
 	// Set when it is launched, or reserved its slot.
 	way     way
@@ -38,8 +40,14 @@ type job struct {
 	passed bool            // went is closed
 }
 
-// first reports whether the deliveries were marked as begun when they were
-// accepted.
+// close lets go of the content of a job that nobody runs.
+func (j *job) close() {
+	if j.content != nil {
+		j.content.Close()
+	}
+}
+
+// first reports whether the message is at hand, as it was accepted.
 func (j *job) first() bool { return j.message != nil }
 
 // A lane is what one credential may do and what waits for it. It belongs to
@@ -61,12 +69,14 @@ type lane struct {
 // blocked reports whether the lane is parked or held.
 func (l *lane) blocked() bool { return l.state.State != store.StateOK }
 
-// A backlog holds claimed jobs. Its providers, and so accounts with entries of
+// A backlog holds jobs that wait, claimed from the store or at hand as they were
+// accepted. Its providers, and so accounts with entries of
 // their own, take turns.
 type backlog struct {
 	jobs  map[string][]*job // by provider
 	turns []string
 	size  int // in deliveries
+	ahead int // of which the messages are at hand
 }
 
 func (b *backlog) push(j *job) {
@@ -77,7 +87,7 @@ func (b *backlog) push(j *job) {
 		b.turns = append(b.turns, j.provider)
 	}
 	b.jobs[j.provider] = append(b.jobs[j.provider], j)
-	b.size += len(j.indexes)
+	b.count(j, len(j.indexes))
 }
 
 // pop returns the next job, nil when there is none.
@@ -94,6 +104,13 @@ func (b *backlog) pop() *job {
 	} else {
 		delete(b.jobs, provider)
 	}
-	b.size -= len(j.indexes)
+	b.count(j, -len(j.indexes))
 	return j
+}
+
+func (b *backlog) count(j *job, n int) {
+	b.size += n
+	if j.ahead {
+		b.ahead += n
+	}
 }

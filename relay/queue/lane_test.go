@@ -416,28 +416,39 @@ func TestThrottlingSlowsDown(t *testing.T) {
 func TestGateKeepsTheLine(t *testing.T) {
 	g := newGate(100)
 	g.setRoutes(one(2, map[string]Provider{main: nil}))
-	reserve := func(want, slots int, inLine bool, when string) {
+	const size = aheadOctets / 2 // there is room for two
+	reserve := func(want, slots, ahead int, inLine bool, when string) {
 		t.Helper()
-		if n, line := g.reserve("login", want); n != slots || line != inLine {
-			t.Errorf("%d slots, in line %v %s", n, line, when)
+		if n, m, line := g.reserve("login", want, size); n != slots || m != ahead || line != inLine {
+			t.Errorf("%d slots, %d places ahead, in line %v %s", n, m, line, when)
 		}
 	}
 	g.setOpen(true)
-	reserve(1, 0, true, "before the scheduler has looked")
+	reserve(1, 0, 0, true, "before the scheduler has looked")
 	g.came("login")
 	g.mark("login", false, false)
-	reserve(1, 1, false, "with free slots")
+	reserve(1, 1, 0, false, "with free slots")
 	g.give("login")
-	reserve(3, 2, true, "with fewer free slots than are needed")
+	reserve(3, 2, 1, false, "with fewer free slots than are needed")
 	g.give("login")
-	reserve(1, 0, true, "while others wait")
+	reserve(1, 0, 1, false, "with a free slot, and one who waits for it")
+	reserve(1, 0, 0, true, "with no place left")
+	g.came("login")
+	g.leave("login", size)
+	reserve(1, 0, 1, false, "with a place again")
+	g.leave("login", size)
+	g.mark("login", false, true)
+	reserve(1, 0, 0, true, "while others wait")
 	g.came("login")
 	g.mark("login", false, false)
-	reserve(1, 0, true, "while the scheduler does not know yet who waits")
+	reserve(3, 0, 1, true, "with a place for one of three")
+	g.leave("login", size)
+	g.leave("login", size)
+	reserve(1, 0, 0, true, "while the scheduler does not know yet who waits")
 	g.came("login")
 	g.came("login")
 	g.mark("login", false, false)
-	reserve(1, 1, false, "with nobody left in line")
+	reserve(1, 1, 0, false, "with nobody left in line")
 }
 
 func TestGateKeepsOneForEach(t *testing.T) {
@@ -447,14 +458,14 @@ func TestGateKeepsOneForEach(t *testing.T) {
 	for _, name := range []string{"a", "b", "c"} {
 		g.mark(name, false, false)
 	}
-	if n, _ := g.reserve("a", 9); n != 2 {
+	if n, _, _ := g.reserve("a", 9, 1); n != 2 {
 		t.Errorf("a got %d of 2", n)
 	}
 	for _, name := range []string{"b", "c"} {
-		if n, _ := g.reserve(name, 9); n != 1 {
+		if n, _, _ := g.reserve(name, 9, 1); n != 1 {
 			t.Errorf("%s got %d, want the one that is always there", name, n)
 		}
-		if n, _ := g.reserve(name, 1); n != 0 {
+		if n, _, _ := g.reserve(name, 1, 1); n != 0 {
 			t.Errorf("%s got another one in front of those who wait", name)
 		}
 	}

@@ -3,7 +3,8 @@
 //
 // Put stores a Message with one Delivery for each recipient and returns nil
 // only when they are durable. Where its provider has room, the first try
-// starts at once, out of memory, and is marked as begun in that same commit.
+// starts at once, out of memory, and is marked as begun in that same commit; some
+// more wait in memory for a connection to be free.
 // All else waits in the store, ordered by due time, from where one scheduler
 // goroutine claims it into a bounded backlog and hands it to workers. Nothing
 // polls: the scheduler sleeps until something is due or something happened.
@@ -78,6 +79,7 @@ type Schedule interface {
 	Claim(ctx context.Context, now time.Time, n int, lease time.Duration, except ...string) ([]mail.Delivery, error)
 	Start(ctx context.Context, at time.Time, ds []mail.Delivery) error
 	Conclude(ctx context.Context, os []mail.Outcome) error
+	Hold(ds []mail.Delivery)
 	Release(ds []mail.Delivery)
 	NextDue(ctx context.Context, except ...string) (time.Time, error)
 }
@@ -244,31 +246,22 @@ func (q *Queue) Put(ctx context.Context, m *mail.Message, content mail.ContentCl
 	if err := q.settings.Room(); err != nil {
 		return fmt.Errorf("queueing message %s: %w", m.ID, err)
 	}
-	now := q.clock.Now()
-	ds := deliveries(m, now)
+	ds := deliveries(m, q.clock.Now())
 	w, _ := q.gate.way(m.Provider)
-	txs := transactions(m, ds, w.MaxRecipients)
-	var jobs []*job
-	n, inLine := q.gate.reserve(w.Credential, len(txs))
-	for _, tx := range txs[:n] {
-		j := &job{id: m.ID, provider: m.Provider, way: w, message: m, content: held.again()}
-		for _, d := range tx {
-			ds[d.Index-1].Started = now
-			j.indexes = append(j.indexes, d.Index)
-			j.goesTo(d)
-		}
-		jobs = append(jobs, j)
-	}
-
+	jobs, waiting, rest, inLine := q.reserve(w, m, ds, held)
 	if len(jobs) > 0 { // before they can be found in the store
 		q.inbox.post(func(s *scheduler) { s.expect(jobs) })
 	}
+	q.store.Hold(waiting)
 	err := q.store.Put(ctx, m, ds, content)
+	if err != nil {
+		q.store.Release(waiting)
+	}
 	q.inbox.post(func(s *scheduler) {
 		if err != nil {
 			s.forget(jobs)
 		} else {
-			s.accepted(jobs, m.Provider, restDue(ds))
+			s.accepted(jobs, m.Provider, rest)
 		}
 		if inLine {
 			s.gate.came(w.Credential)
@@ -278,6 +271,29 @@ func (q *Queue) Put(ctx context.Context, m *mail.Message, content mail.ContentCl
 		return fmt.Errorf("queueing message %s: %w", m.ID, err)
 	}
 	return nil
+}
+
+// reserve makes jobs of the first tries for which there is room: some begin once
+// the message is kept, and are marked so, others wait in memory. Rest says that
+// some are left for the store.
+func (q *Queue) reserve(w way, m *mail.Message, ds []mail.Delivery, held holding) (jobs []*job, waiting []mail.Delivery, rest, inLine bool) {
+	txs := transactions(m, ds, w.MaxRecipients)
+	begin, ahead, inLine := q.gate.reserve(w.Credential, len(txs), held.Size())
+	for i, tx := range txs[:begin+ahead] {
+		j := &job{id: m.ID, provider: m.Provider, way: w, message: m, content: held.again(), ahead: i >= begin}
+		for _, d := range tx {
+			if j.ahead {
+				waiting = append(waiting, d)
+			} else {
+				j.started = d.NextAttempt
+				ds[d.Index-1].Started = j.started
+			}
+			j.indexes = append(j.indexes, d.Index)
+			j.goesTo(d)
+		}
+		jobs = append(jobs, j)
+	}
+	return jobs, waiting, len(jobs) < len(txs), inLine
 }
 
 // A holding is content that several hold. The last of them to close it closes
@@ -300,16 +316,6 @@ func (h holding) Close() error {
 		return nil
 	}
 	return h.ContentCloser.Close()
-}
-
-// restDue reports whether some deliveries were left for the store to claim.
-func restDue(ds []mail.Delivery) bool {
-	for _, d := range ds {
-		if d.Started.IsZero() {
-			return true
-		}
-	}
-	return false
 }
 
 // deliveries makes the list of a message that nobody tried yet.

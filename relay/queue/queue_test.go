@@ -82,11 +82,10 @@ func TestFirstTryStartsAtOnce(t *testing.T) {
 				t.Errorf("message %d: %+v, want started %v", i, d, started)
 			}
 		}
-		wait(time.Second)
-		if h.store.reads != 1 {
-			t.Errorf("%d contents were read back, want that of the third message alone", h.store.reads)
+		wait(2 * time.Second)
+		if h.store.reads != 0 {
+			t.Errorf("%d contents were read back, though there was room for them in memory", h.store.reads)
 		}
-		wait(time.Second)
 		d := h.want(ids[2], 1, "sent")
 		if d.Attempts != 1 || d.Reply != "250 2.0.0 taken" || d.UpstreamID != "up1" || d.Uncertain || !d.NextAttempt.IsZero() {
 			t.Errorf("sent: %+v", d)

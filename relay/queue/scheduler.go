@@ -288,7 +288,7 @@ func (s *scheduler) admit(ds []mail.Delivery) {
 			l.backlog.size++
 			continue
 		}
-		last = &job{id: d.Message, provider: d.Provider, indexes: []int{d.Index}}
+		last = &job{id: d.Message, provider: d.Provider, indexes: []int{d.Index}, started: d.Started}
 		last.goesTo(d)
 		s.busy[k] = hand{waiting, last}
 		if l.blocked() {
@@ -326,7 +326,7 @@ func (s *scheduler) dispatch() {
 	total := 0
 	for _, l := range s.ring {
 		total += l.backlog.size
-		s.gate.mark(l.credential, l.blocked(), l.backlog.size > 0 || len(l.more) > 0 || s.due || s.sweeping || s.sweepDue)
+		s.gate.mark(l.credential, l.blocked(), l.backlog.size > l.backlog.ahead || len(l.more) > 0 || s.due || s.sweeping || s.sweepDue)
 	}
 	s.metrics.backlog.Set(float64(total))
 }
@@ -334,24 +334,28 @@ func (s *scheduler) dispatch() {
 // next launches the next job of a lane with a slot that was taken for it.
 func (s *scheduler) next(l *lane) {
 	j := l.backlog.pop()
-	indexes := j.indexes[:0]
-	for _, i := range j.indexes {
-		if s.busy[key{j.id, i}] == (hand{waiting, j}) { // an operator may have taken it
-			indexes = append(indexes, i)
-		}
+	if j.ahead {
+		s.gate.leave(l.credential, j.content.Size())
+		j.indexes = s.left(j)
+	} else {
+		j.way, _ = s.routes.way(j.provider)
+		j.indexes = s.share(l, j, s.left(j))
 	}
-	j.way, _ = s.routes.way(j.provider)
-	indexes = s.share(l, j, indexes)
-	j.indexes = indexes
-	for _, i := range indexes {
+	for _, i := range j.indexes {
 		s.busy[key{j.id, i}] = hand{running, j}
 	}
-	if len(indexes) == 0 {
+	if len(j.indexes) == 0 {
 		l.probing = l.probing && !j.probe
 		s.gate.give(l.credential)
+		j.close()
 		return
 	}
 	s.launch(l, j)
+}
+
+// left returns what no operator has taken out of a job that waited.
+func (s *scheduler) left(j *job) []int {
+	return slices.DeleteFunc(j.indexes, func(i int) bool { return s.busy[key{j.id, i}] != hand{waiting, j} })
 }
 
 // share leaves a job as many deliveries as one transaction can have. The others
@@ -361,7 +365,7 @@ func (s *scheduler) share(l *lane, j *job, indexes []int) []int {
 	if len(indexes) <= most {
 		return indexes
 	}
-	rest := &job{id: j.id, provider: j.provider, indexes: slices.Clone(indexes[most:])}
+	rest := &job{id: j.id, provider: j.provider, indexes: slices.Clone(indexes[most:]), started: j.started}
 	for _, i := range rest.indexes {
 		s.busy[key{j.id, i}] = hand{waiting, rest}
 	}
@@ -403,16 +407,32 @@ func (s *scheduler) forget(jobs []*job) {
 		for _, i := range j.indexes {
 			s.release(key{j.id, i}, mail.Failed)
 		}
-		s.gate.give(j.way.Credential)
-		j.content.Close()
+		if j.ahead {
+			s.gate.leave(j.way.Credential, j.content.Size())
+		} else {
+			s.gate.give(j.way.Credential)
+		}
+		j.close()
 	}
 }
 
-// accepted launches first tries, also when we are about to end: they are
-// marked as begun. Rest says that other recipients wait in the store.
+// accepted launches first tries that have a slot, also when we are about to
+// end, and lines up those that wait for one. Rest says that other recipients
+// wait in the store.
 func (s *scheduler) accepted(jobs []*job, provider string, rest bool) {
 	for _, j := range jobs {
-		s.launch(s.lane(j.way.Credential), j)
+		l := s.lane(j.way.Credential)
+		if !j.ahead {
+			s.launch(l, j)
+			continue
+		}
+		for _, i := range j.indexes {
+			s.busy[key{j.id, i}] = hand{waiting, j}
+		}
+		l.backlog.push(j)
+		if l.blocked() || s.stopping.Err() != nil {
+			s.flush(l)
+		}
 	}
 	if !rest {
 		return
@@ -460,7 +480,7 @@ func (s *scheduler) putBack(j *job, rest []int) {
 	for _, i := range rest {
 		k := key{j.id, i}
 		if s.release(k, mail.Queued); s.busy[k].use == 0 {
-			ds = append(ds, mail.Delivery{Message: j.id, Index: i, Provider: j.provider})
+			ds = append(ds, mail.Delivery{Message: j.id, Index: i, Provider: j.provider, Started: j.started})
 		}
 	}
 	if s.stopping.Err() != nil {
@@ -495,13 +515,16 @@ func (s *scheduler) release(k key, status mail.Status) {
 // flush gives the backlog of a lane back to the store.
 func (s *scheduler) flush(l *lane) {
 	for j := l.backlog.pop(); j != nil; j = l.backlog.pop() {
+		if j.ahead {
+			s.gate.leave(l.credential, j.content.Size())
+			j.close()
+		}
 		var ds []mail.Delivery
-		for _, i := range j.indexes {
-			if k := (key{j.id, i}); s.busy[k] == (hand{waiting, j}) {
-				delete(s.busy, k)
-				delete(s.strays, k)
-				ds = append(ds, mail.Delivery{Message: j.id, Index: i, Provider: j.provider})
-			}
+		for _, i := range s.left(j) {
+			k := key{j.id, i}
+			delete(s.busy, k)
+			delete(s.strays, k)
+			ds = append(ds, mail.Delivery{Message: j.id, Index: i, Provider: j.provider, Started: j.started})
 		}
 		if j.probe {
 			l.probing, l.ready = false, true

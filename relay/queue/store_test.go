@@ -161,11 +161,23 @@ func (s *memStore) Conclude(_ context.Context, os []mail.Outcome) error {
 	return nil
 }
 
+func (s *memStore) Hold(ds []mail.Delivery) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range ds {
+		s.leases[key{d.Message, d.Index}] = time.Time{}
+	}
+}
+
 func (s *memStore) Release(ds []mail.Delivery) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, d := range ds {
-		delete(s.leases, key{d.Message, d.Index})
+		k := key{d.Message, d.Index}
+		delete(s.leases, k)
+		if row := s.rows[k]; row != nil && !d.Started.IsZero() {
+			row.Started = time.Time{}
+		}
 	}
 }
 

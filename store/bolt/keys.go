@@ -42,6 +42,14 @@ type place struct {
 
 func placeOf(d *mail.Delivery) place { return place{d.Message, d.Index} }
 
+func placesOf(ds []mail.Delivery) []place {
+	places := make([]place, len(ds))
+	for i := range ds {
+		places[i] = placeOf(&ds[i])
+	}
+	return places
+}
+
 func (p place) key() []byte {
 	return binary.BigEndian.AppendUint16(append(make([]byte, 0, 12), p.id[:]...), uint16(p.index))
 }

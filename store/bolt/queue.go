@@ -96,10 +96,7 @@ func (s *Store) markUncertain(ctx context.Context, ds []mail.Delivery) error {
 // returns nil the mark is durable. It fails, and nothing may be sent, when one
 // of them has ended since it was claimed.
 func (s *Store) Start(ctx context.Context, at time.Time, ds []mail.Delivery) error {
-	places := make([]place, len(ds))
-	for i := range ds {
-		places[i] = placeOf(&ds[i])
-	}
+	places := placesOf(ds)
 	err := s.write(ctx, 0, func(t *tx) error {
 		for _, p := range places {
 			if d, err := t.delivery(p); err != nil {
@@ -184,6 +181,10 @@ func (t *tx) concluded(o mail.Outcome, taken *delivery) error {
 	}
 	return t.use(taken, o.At)
 }
+
+// Hold claims deliveries that are about to be put, until Conclude or Release:
+// whoever has them at hand need not read them back.
+func (s *Store) Hold(ds []mail.Delivery) { s.leases.hold(placesOf(ds)) }
 
 // Release gives leases back: nothing was tried. A mark that a try began, as a
 // delivery that was put with Started has it, is taken away before its lease

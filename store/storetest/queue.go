@@ -100,6 +100,24 @@ func putStarted(s *suite) {
 	}
 }
 
+// putHeld keeps a delivery from being claimed from before it is put, until it is
+// released or its process ends; nothing about it is uncertain.
+func putHeld(s *suite) {
+	for _, end := range []func([]mail.Delivery){s.Release, func([]mail.Delivery) { s.reopen() }} {
+		m, ds := s.message(start, "a@x.test", "b@x.test")
+		s.Hold(ds[:1])
+		s.ok(s.Put(s.ctx, m, ds, empty))
+		equal(s, "claimed", recipients(s.claim(after(240*time.Hour), 9)), []string{"b@x.test"})
+		s.sent(m.ID, 2, after(time.Second))
+		end(ds[:1])
+		got := s.claim(start, 9)
+		if len(got) != 1 || got[0].Index != 1 || got[0].Uncertain {
+			s.Errorf("claimed once nobody holds it: %+v", got)
+		}
+		s.sent(m.ID, 1, after(time.Second))
+	}
+}
+
 // releaseStarted gives back a delivery that was put as begun and was not: it is
 // not uncertain.
 func releaseStarted(s *suite) {

@@ -21,6 +21,7 @@ type Backend interface {
 	Claim(ctx context.Context, now time.Time, n int, lease time.Duration, except ...string) ([]mail.Delivery, error)
 	Start(context.Context, time.Time, []mail.Delivery) error
 	Conclude(context.Context, []mail.Outcome) error
+	Hold([]mail.Delivery)
 	Release([]mail.Delivery)
 	NextDue(ctx context.Context, except ...string) (time.Time, error)
 	Record(context.Context, mail.Event) error
@@ -66,6 +67,7 @@ func Run(t *testing.T, open Open) {
 		{"ClaimExcept", claimExcept},
 		{"LeaseEnds", leaseEnds},
 		{"PutStarted", putStarted},
+		{"PutHeld", putHeld},
 		{"ReleaseStarted", releaseStarted},
 		{"Uncertain", uncertain},
 		{"StartEnded", startEnded},
