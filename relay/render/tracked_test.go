@@ -29,7 +29,7 @@ func (linker) Verify(mail.Purpose, string, string) (mail.Token, error) {
 }
 
 // tracked is a message to two recipients with its plan.
-func tracked(t *testing.T, content string) *mail.Message {
+func tracked(t testing.TB, content string) *mail.Message {
 	t.Helper()
 	w, err := rewrite.New(rewrite.Settings{BaseURL: "https://t.example.org"}, linker{})
 	if err != nil {
