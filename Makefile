@@ -31,5 +31,15 @@ fuzz:
 cover:
 	$(GO) test -coverpkg=./... -coverprofile=cover.out ./... && $(GO) tool cover -func=cover.out | tail -1
 
+# Whole programs beside Postfix, where the bench kit is, then each room: all of
+# it in the format of benchstat. make bench BENCHCOUNT=1 BENCHLINES=plain for less.
+BACKSTAMP_BENCH_KIT ?= $(abspath ../shared/bench)
+BENCHCOUNT ?= 6
+BENCHLINES ?= all
 bench:
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+	@if test -e $(BACKSTAMP_BENCH_KIT)/relay-bench; then \
+		BACKSTAMP_BENCH_KIT=$(BACKSTAMP_BENCH_KIT) bench/relay --lines $(BENCHLINES); \
+	else \
+		echo "no bench kit in $(BACKSTAMP_BENCH_KIT): no whole programs"; \
+	fi
+	env -u BACKSTAMP_BENCH_KIT $(GO) test -run '^$$' -bench . -benchmem -count $(BENCHCOUNT) -timeout 60m ./...
