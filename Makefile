@@ -7,7 +7,7 @@ GO ?= go
 # The race detector runs on the project's own messages, and on few: it would take
 # ten times as long on the corpora, to look at code that shares nothing.
 test: check
-	BACKSTAMP_CORPUS= $(GO) test -race -short -shuffle=on -timeout 20m ./...
+	BACKSTAMP_CORPUS= BACKSTAMP_TEST_KILLS= $(GO) test -race -short -shuffle=on -timeout 20m ./...
 	$(GO) test -timeout 20m ./rewrite ./store/bolt ./cmd/backstamp
 
 # The fast part: formatting and static analysis.
