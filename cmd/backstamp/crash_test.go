@@ -272,17 +272,15 @@ func crashAlone(t *testing.T, tr *killing, each int) {
 func crashInRetention(t *testing.T, tr *killing, each int) {
 	points := []string{crash.BeforeExpiry, crash.AfterExpiry}
 	var r crashtest.Report
-	for range each {
+	for n := range each {
 		for _, name := range points {
-			tr.run(t, crashtest.Options{Cycles: 1, Rate: mostLoad, Load: 2 * time.Second})
-			r = tr.run(t, crashtest.Options{Cycles: 1, Points: []string{name}, Pass: 1})
+			for try := 0; try < 10 && r.Points[name].Reached <= n; try++ { // a short life may leave nothing to delete
+				tr.run(t, crashtest.Options{Cycles: 1, Rate: mostLoad, Load: 2 * time.Second})
+				r = tr.run(t, crashtest.Options{Cycles: 1, Points: []string{name}, Pass: 1})
+			}
 		}
 	}
-	for _, name := range points { // a short life may leave nothing to delete
-		if r.Points[name].Reached == 0 {
-			t.Errorf("%s was not reached", name)
-		}
-	}
+	reached(t, r, each, points...)
 }
 
 // An upkept relay is compacted before each start, and ends itself in that.

@@ -23,7 +23,7 @@ type Form struct {
 	Envelope
 	Seed uint64
 	HTML float64 // the share of messages that are HTML with links
-	// Large is the share of bodies of 40 to 100 KiB, which a relay may keep
+	// Large is the share of bodies of 90 to 250 KiB, most of which a relay may keep
 	// elsewhere; 0: a twentieth.
 	Large float64
 	// Base is what the relay's tracking links begin with; "" when it tracks
@@ -70,7 +70,7 @@ func (f Form) size(r *rand.Rand) int {
 	}
 	switch n := r.Float64(); {
 	case n < large:
-		return 40<<10 + r.IntN(60<<10)
+		return 90<<10 + r.IntN(160<<10)
 	case n > 0.8:
 		return 8<<10 + r.IntN(20<<10)
 	}
