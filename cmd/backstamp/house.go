@@ -128,11 +128,12 @@ func (b *builder) pickProviders() {
 		for _, name := range b.conf.Names(key) {
 			p := from[name]
 			s := provider.Settings{
-				Name: account + "/" + name, Key: key + "." + name, Preset: p.Preset,
+				Name: account + "/" + name, Key: key + "." + name, Preset: p.Preset, Region: p.Region,
 				Host: p.Host, Port: p.Port, TLS: p.TLS, Username: p.Username, Password: string(p.Password),
 				Hostname: hostname(b.conf), Connections: p.Connections, Reg: b.reg,
 			}
 			b.refuse(s.Check())
+			b.house.warnings = append(b.house.warnings, place(b.conf, errors.Join(s.Warnings()...))...)
 			of = append(of, s)
 		}
 		b.house.providers = append(b.house.providers, of...)
@@ -176,9 +177,11 @@ func (b *builder) accounts() map[string]*align.Account {
 }
 
 func senderRules(name string, p config.Provider, isShared bool) align.Provider {
+	s := provider.Settings{Preset: p.Preset, Username: p.Username}
 	return align.Provider{
-		Name: name, Login: p.Username, LoginIsMailbox: true, Senders: p.Senders,
+		Name: name, Login: s.Login(), LoginIsMailbox: s.LoginIsMailbox(), Senders: p.Senders,
 		AnyFrom: p.Preset == "capture", Shared: isShared, After: p.After,
+		Bulk: s.Data().Bulk, NullSender: s.Data().NullSender,
 	}
 }
 
@@ -244,7 +247,12 @@ func (b *builder) render(accounts map[string]*align.Account) {
 	for name, a := range accounts {
 		aligners[name] = a
 	}
-	b.house.renderer = render.New(render.Settings{DKIM: keys, Accounts: aligners}, b.keys)
+	providers := map[string]render.Provider{}
+	for _, s := range b.house.providers {
+		p := s.Data()
+		providers[s.Name] = render.Provider{SwitchOff: p.SwitchOff.Is, NullSender: p.NullSender, DKIM: render.SignedBut(p.DKIMWithout)}
+	}
+	b.house.renderer = render.New(render.Settings{DKIM: keys, Accounts: aligners, Providers: providers}, b.keys)
 }
 
 // route makes the ways out, which opens nothing yet.
@@ -257,7 +265,7 @@ func (b *builder) route() {
 			continue
 		}
 		b.house.clients = append(b.house.clients, client)
-		routes.Providers[s.Name] = queue.Route{Provider: client, Credential: s.Credential(), Connections: s.Connections}
+		routes.Providers[s.Name] = queue.Route{Provider: client, Credential: s.Credential(), Connections: s.Resolved().Connections, MaxRecipients: s.MaxRecipients()}
 	}
 	for name, a := range b.conf.Accounts {
 		routes.Expire[name] = time.Duration(a.Expire)

@@ -120,9 +120,9 @@ Start with: backstamp serve`,
 	root.AddCommand(
 		p.serveCommand(), p.reloadCommand(), p.checkCommand(), p.statusCommand(),
 		p.messagesCommand(), p.showCommand(), p.eventsCommand(), p.queueCommand(),
-		p.rewriteCommand(), p.simulateCommand(), p.testCommand(), p.keysCommand(), p.backupCommand(), p.compactCommand(), p.versionCommand(),
+		p.rewriteCommand(), p.simulateCommand(), p.testCommand(), p.keysCommand(), p.backupCommand(), p.compactCommand(), p.providersCommand(), p.versionCommand(),
 	)
-	for _, name := range []string{"doctor", "selftest", "providers", "clients", "sendmail", "auth", "erase", "suppress", "man"} {
+	for _, name := range []string{"doctor", "selftest", "clients", "sendmail", "auth", "erase", "suppress", "man"} {
 		root.AddCommand(laterCommand(name))
 	}
 	return root

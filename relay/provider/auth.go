@@ -2,11 +2,12 @@ package provider
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/md5"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"backstamp/mail"
@@ -44,14 +45,17 @@ func (c *conn) loopback() bool {
 }
 
 func (c *conn) authenticate(offered []string) (mail.Reply, error) {
-	switch {
-	case slices.Contains(offered, "PLAIN"):
+	ways := c.set.mechanisms(offered)
+	if len(ways) == 0 {
+		return mail.Reply{}, failure("AUTH", "no-mechanism", mail.ClassAuth, c.set.errNoMechanism(offered))
+	}
+	switch ways[0] {
+	case "PLAIN":
 		return c.authPlain()
-	case slices.Contains(offered, "LOGIN"):
+	case "LOGIN":
 		return c.authLogin()
 	}
-	return mail.Reply{}, failure("AUTH", "no-mechanism", mail.ClassAuth,
-		fmt.Errorf("the server offers %q, and this version speaks PLAIN and LOGIN", offered))
+	return c.authCRAM()
 }
 
 // initialMax is the longest line that carries an initial response; RFC 4954
@@ -101,6 +105,21 @@ func asksPassword(r mail.Reply, guess bool) bool {
 		return false
 	}
 	return guess
+}
+
+// authCRAM is CRAM-MD5 (RFC 2195), for servers that have nothing better.
+func (c *conn) authCRAM() (mail.Reply, error) {
+	r, err := c.cmd("AUTH", "AUTH CRAM-MD5")
+	if err != nil || r.Code != 334 {
+		return r, err
+	}
+	challenge, err := base64.StdEncoding.DecodeString(strings.TrimSpace(r.Text()))
+	if err != nil {
+		return mail.Reply{}, broken("AUTH", fmt.Errorf("a challenge that is no base64: %w", err))
+	}
+	sum := hmac.New(md5.New, []byte(c.set.Password))
+	sum.Write(challenge)
+	return c.secret("C: ****", encode(fmt.Sprintf("%s %x", c.set.Username, sum.Sum(nil))))
 }
 
 // secret sends a line of which the transcript shows only shown.

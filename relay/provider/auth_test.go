@@ -40,7 +40,7 @@ func TestLogin(t *testing.T) {
 		{"wrong", []string{"AUTH PLAIN"}, nil, "wrong", "auth", "AUTH PLAIN "},
 		{"wrong by LOGIN", []string{"AUTH LOGIN"}, nil, "wrong", "auth", "AUTH LOGIN"},
 		{"none offered", []string{"SIZE"}, nil, "sesam", "temporary", ""},
-		{"none in common", []string{"AUTH XOAUTH2 CRAM-MD5"}, nil, "sesam", "auth", ""},
+		{"none in common", []string{"AUTH XOAUTH2 SCRAM-SHA-256"}, nil, "sesam", "auth", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			user, pass := "joe", "sesam"

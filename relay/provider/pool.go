@@ -77,7 +77,7 @@ func (p *pool) release(c *conn) {
 	case c == nil:
 	case c.broken:
 		p.lose(c)
-	case c.messages+1 >= messagesMax || !p.keep(c):
+	case c.messages+1 >= c.set.messagesOn() || !p.keep(c):
 		p.leave(c)
 	}
 	<-p.slots

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/net/idna"
 
 	"backstamp/mail"
+	"backstamp/relay/provider/preset"
 )
 
 // Settings say who a provider is and how to reach it.
@@ -23,14 +24,15 @@ type Settings struct {
 	Name     string // account/name
 	Key      string // its path in the configuration, for errors
 	Preset   string
-	Host     string
-	Port     int    // 0: 465 for implicit TLS, 25 without TLS, else 587
-	TLS      string // off, starttls or implicit; "": implicit on port 465, else starttls
+	Region   string // of presets that have several
+	Host     string // "": the preset's
+	Port     int    // 0: the preset's; else 465 for implicit TLS, 25 without TLS, 587
+	TLS      string // off, starttls or implicit; "": as the preset says, else implicit on port 465 and starttls
 	Username string // with Password; both empty: no login
 	Password string
 
 	Hostname    string         // our own name in EHLO; "": localhost
-	Connections int            // the most at once; 0: DefaultConnections
+	Connections int            // the most at once; 0: the preset's, else DefaultConnections
 	RootCAs     *x509.CertPool // nil: those of the system
 	Timeouts    Timeouts
 	Reg         prometheus.Registerer // nil: metrics go nowhere
@@ -84,7 +86,12 @@ func (s Settings) Check() error {
 	if s.Preset == "capture" {
 		return nil
 	}
-	return errors.Join(s.checkHost(), s.checkTLS(), s.checkLogin(), s.checkRest())
+	if err := s.checkRegion(); err != nil {
+		return err
+	}
+	given := s
+	s = s.Resolved()
+	return errors.Join(s.checkHost(), s.checkTLS(), given.checkPort(), s.checkLogin(), s.checkCredential(), s.checkRest())
 }
 
 func (s Settings) checkHost() error {
@@ -137,6 +144,7 @@ func (s Settings) checkRest() error {
 
 // withDefaults fills in what was left open.
 func (s Settings) withDefaults() Settings {
+	s = s.Resolved()
 	s.Host = asciiHost(s.Host)
 	if s.TLS == "" {
 		s.TLS = tlsStartTLS
@@ -160,6 +168,7 @@ func (s Settings) withDefaults() Settings {
 // Local reports whether the provider cannot reach the outside world by its
 // address: capture, localhost, a loopback or private address.
 func (s Settings) Local() bool {
+	s = s.Resolved()
 	if s.Preset == "capture" || loopbackHost(s.Host) {
 		return true
 	}
@@ -179,14 +188,11 @@ func (s Settings) Credential() string {
 		d := s.withDefaults()
 		text = "host\x00" + net.JoinHostPort(d.Host, strconv.Itoa(d.Port))
 	default:
-		text = "login\x00" + s.family() + "\x00" + normalLogin(s.Username)
+		text = "login\x00" + preset.Family(asciiHost(s.Resolved().Host)) + "\x00" + normalLogin(s.Login())
 	}
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:16])
 }
-
-// family names all hosts that know the same logins.
-func (s Settings) family() string { return asciiHost(s.Host) }
 
 // normalLogin returns the one spelling of a login.
 func normalLogin(name string) string {

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -25,9 +26,24 @@ func TestCheck(t *testing.T) {
 		{"off on this machine, IPv6", func(s *Settings) { s.Host, s.TLS = "::1", "off" }, ""},
 		{"off without login", func(s *Settings) { s.TLS, s.Username, s.Password = "off", "", "" }, ""},
 		{"capture", func(s *Settings) { *s = Settings{Key: "p", Preset: "capture"} }, ""},
-		{"no preset", func(s *Settings) { s.Preset = "" }, "p.preset: is missing; expected generic or capture"},
-		{"planned preset", func(s *Settings) { s.Preset = "gmail" },
-			"p.preset: preset gmail is not available in this version; expected generic or capture"},
+		{"no preset", func(s *Settings) { s.Preset = "" }, "p.preset: is missing; expected one of " + strings.Join(Presets(), ", ")},
+		{"preset without its host", func(s *Settings) {
+			*s = Settings{Key: "p", Preset: "gmail", Username: "a@example.com", Password: "abcd efgh ijkl mnop"}
+		}, ""},
+		{"preset without a login", func(s *Settings) { *s = Settings{Key: "p", Preset: "sendgrid"} },
+			"p.username: is missing; expected the word apikey, for every account"},
+		{"preset that needs none", func(s *Settings) { *s = Settings{Key: "p", Preset: "gworkspace-relay"} }, ""},
+		{"no region", func(s *Settings) { *s = Settings{Key: "p", Preset: "ses"} }, "p.region: is missing; expected one such as us-east-1"},
+		{"unknown region", func(s *Settings) { *s = Settings{Key: "p", Preset: "mailgun", Region: "uk"} }, `p.region: "uk" is unknown; did you mean us?`},
+		{"region of a preset without", func(s *Settings) { s.Region = "eu" }, "p.region: generic has none; expected no region"},
+		{"AWS secret", func(s *Settings) {
+			*s = Settings{Key: "p", Preset: "ses", Region: "eu-west-1", Username: "AKIAIOSFODNN7EXAMPLE", Password: strings.Repeat("x", 40)}
+		}, `p.password: has the 40 characters of an AWS secret access key, which is not the SMTP password; expected the one that "Create SMTP credentials" gave for this region`},
+		{"address where a word is wanted", func(s *Settings) {
+			*s = Settings{Key: "p", Preset: "sendgrid", Username: "me@example.com", Password: "SG.x"}
+		}, "p.username: cannot work; expected the word apikey, for every account"},
+		{"port for another TLS", func(s *Settings) { s.Port, s.TLS = 465, "starttls" }, "p.tls: starttls does not fit port 465; expected tls: implicit there"},
+		{"TLS for another port", func(s *Settings) { s.Port, s.TLS = 587, "implicit" }, "p.tls: implicit does not fit port 587; expected tls: starttls there"},
 		{"unknown preset", func(s *Settings) { s.Preset = "gmial" }, `p.preset: preset "gmial" is unknown; did you mean gmail?`},
 		{"unknown preset, other case", func(s *Settings) { s.Preset = "Generic" }, `p.preset: preset "Generic" is unknown; did you mean generic?`},
 		{"no host", func(s *Settings) { s.Host = "" }, "p.host: is missing; expected the name or address of an SMTP server"},
@@ -187,5 +203,78 @@ func TestCheckAccount(t *testing.T) {
 	captures := []Settings{{Name: "x", Preset: "capture"}, {Name: "x", Preset: "capture"}}
 	if err := CheckAccount("a", captures); err != nil {
 		t.Errorf("captures: %v", err)
+	}
+}
+
+// TestResolved: a preset fills in what was left open, and no more.
+func TestResolved(t *testing.T) {
+	for _, tt := range []struct {
+		given Settings
+		host  string
+		port  int
+		tls   string
+	}{
+		{Settings{Preset: "gmail"}, "smtp.gmail.com", 465, "implicit"},
+		{Settings{Preset: "gmail", TLS: "starttls"}, "smtp.gmail.com", 587, "starttls"},
+		{Settings{Preset: "gmail", Port: 587}, "smtp.gmail.com", 587, "starttls"},
+		{Settings{Preset: "microsoft365"}, "smtp.office365.com", 587, "starttls"},
+		{Settings{Preset: "ses", Region: "ap-northeast-2"}, "email-smtp.ap-northeast-2.amazonaws.com", 465, "implicit"},
+		{Settings{Preset: "ses", Region: "ap-northeast-2", Port: 2587}, "email-smtp.ap-northeast-2.amazonaws.com", 2587, "starttls"},
+		{Settings{Preset: "gmail", Host: "127.0.0.1", Port: 2525, TLS: "off"}, "127.0.0.1", 2525, "off"},
+		{Settings{Preset: "generic", Host: "mail.example.com"}, "mail.example.com", 587, "starttls"},
+		{Settings{Preset: "generic", Host: "mail.example.com", Port: 465}, "mail.example.com", 465, "implicit"},
+	} {
+		if s := tt.given.withDefaults(); s.Host != tt.host || s.Port != tt.port || s.TLS != tt.tls {
+			t.Errorf("%+v: %s:%d %s", tt.given, s.Host, s.Port, s.TLS)
+		}
+	}
+	if n := (Settings{Preset: "microsoft365"}).withDefaults().Connections; n != 3 {
+		t.Errorf("%d connections to Microsoft 365", n)
+	}
+	if n := (Settings{Preset: "microsoft365", Connections: 2}).withDefaults().Connections; n != 2 {
+		t.Errorf("%d connections, want those that were given", n)
+	}
+	if a := (Settings{Preset: "naver", Username: "shop"}).Login(); a != "shop@naver.com" {
+		t.Errorf("login %q", a)
+	}
+}
+
+// TestWarnings: what is odd is said, and no secret with it.
+func TestWarnings(t *testing.T) {
+	for _, tt := range []struct {
+		s    Settings
+		want string
+	}{
+		{Settings{Preset: "gmail", Username: "a@example.com", Password: "abcdefghijklmnop"}, ""},
+		{Settings{Preset: "gmail", Username: "a@example.com", Password: "hunter2"}, "p.password: is of an odd form"},
+		{Settings{Preset: "ses", Region: "ap-northeast-9", Username: "AKIAIOSFODNN7EXAMPLE", Password: strings.Repeat("B", 44)}, `did you mean ap-northeast-1?`},
+	} {
+		tt.s.Key = "p"
+		err := errors.Join(tt.s.Warnings()...)
+		if got := fmt.Sprint(err); (err == nil) != (tt.want == "") || !strings.Contains(got, tt.want) || strings.Contains(got, "hunter2") {
+			t.Errorf("%s: %v, want %q", tt.s.Preset, err, tt.want)
+		}
+	}
+}
+
+// TestOneService: all hosts and regions of one service know the same logins.
+func TestOneService(t *testing.T) {
+	gmail := Settings{Name: "a/x", Preset: "gmail", Username: "A@Example.com", Password: "p"}
+	for _, s := range []Settings{
+		{Name: "a/y", Preset: "gworkspace", Username: "a@example.com", Password: "p"},
+		{Name: "a/z", Preset: "generic", Host: "SMTP.gmail.com.", Username: "a@example.com", Password: "p"},
+	} {
+		if s.Credential() != gmail.Credential() {
+			t.Errorf("%s is another credential", s.Preset)
+		}
+		err := CheckAccount("accounts.a.providers", []Settings{gmail, s})
+		if err == nil || !strings.Contains(err.Error(), "a/x") {
+			t.Errorf("the login of Gmail twice: %v", err)
+		}
+	}
+	ses := Settings{Preset: "ses", Region: "eu-west-1", Username: "AKIA1", Password: "p"}
+	other := Settings{Preset: "generic", Host: "email-smtp.us-east-1.amazonaws.com", Username: "akia1", Password: "p"}
+	if ses.Credential() != other.Credential() {
+		t.Error("two regions of SES are two services")
 	}
 }

@@ -17,6 +17,11 @@ import (
 // others. Message-ID is never signed: providers replace it.
 var signedFields = []string{"From", "Subject", "To", "Cc", "Reply-To", "Date", "MIME-Version", "Content-*"}
 
+// SignedBut are the fields that are signed without some that a provider replaces.
+func SignedBut(without []string) []string {
+	return slices.DeleteFunc(slices.Clone(signedFields), func(name string) bool { return slices.Contains(without, name) })
+}
+
 // signers hash one copy, one for each key.
 type signers []*dkim.Signer
 

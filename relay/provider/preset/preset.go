@@ -1,0 +1,261 @@
+// Package preset is what is known of each provider, as data: a file for each in
+// data, with the source and the day of every fact, for people to correct.
+package preset
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"go.yaml.in/yaml/v4"
+)
+
+//go:embed data/*.yaml
+var files embed.FS
+
+// A Fact is a value with where it is from.
+type Fact[T any] struct {
+	Is     T      `yaml:"is" json:"is"`
+	Source string `yaml:"source" json:"source"`
+	AsOf   string `yaml:"as_of" json:"as_of"` // the day on which it was looked up
+	// Unconfirmed: no text of the provider was found that says so.
+	Unconfirmed bool `yaml:"unconfirmed" json:"unconfirmed,omitempty"`
+}
+
+// A Preset is a provider as the configuration may name it. The zero Fact says
+// that nothing is known.
+type Preset struct {
+	Name   string `yaml:"-" json:"preset"`
+	Title  string `yaml:"title" json:"title"`
+	Family string `yaml:"family" json:"family,omitempty"` // of hosts that know the same logins
+	Domain string `yaml:"domain" json:"domain,omitempty"` // completes a login that has none
+
+	Host         Fact[string]      `yaml:"host" json:"host,omitzero"` // {region} stands for the region
+	Regions      Fact[[]string]    `yaml:"regions" json:"regions,omitzero"`
+	Hosts        map[string]string `yaml:"hosts" json:"hosts,omitempty"`   // of regions that do not fit into Host
+	Region       string            `yaml:"region" json:"region,omitempty"` // unless told
+	OtherRegions bool              `yaml:"other_regions" json:"other_regions,omitempty"`
+
+	Ports    Fact[[]Port]   `yaml:"ports" json:"ports,omitzero"` // the best first
+	Auth     Fact[[]string] `yaml:"auth" json:"auth,omitzero"`   // mechanisms, the best first
+	Username Fact[Form]     `yaml:"username" json:"username,omitzero"`
+	Password Fact[Form]     `yaml:"password" json:"password,omitzero"`
+
+	// Sender is what becomes of a From that is not the account's: login (it must
+	// be the login), alias (or an alias), verified (an address or domain that was
+	// verified), rewrite (it is replaced unseen), any.
+	Sender         Fact[string] `yaml:"sender" json:"sender,omitzero"`
+	LoginIsMailbox bool         `yaml:"login_is_mailbox" json:"login_is_mailbox"`
+	Bulk           bool         `yaml:"bulk" json:"bulk,omitempty"`               // free-mail addresses fail DMARC here
+	NullSender     string       `yaml:"null_sender" json:"null_sender,omitempty"` // replace: it takes no null reverse-path
+
+	Limits      Limits         `yaml:"limits" json:"limits,omitzero"`
+	SwitchOff   Fact[[]string] `yaml:"switch_off" json:"switch_off,omitzero"`      // fields that keep it from tracking
+	OwnTracking string         `yaml:"own_tracking" json:"own_tracking,omitempty"` // what cannot be switched off by message
+	Feedback    Fact[string]   `yaml:"feedback" json:"feedback,omitzero"`
+	DKIMWithout []string       `yaml:"dkim_without" json:"dkim_without,omitempty"` // fields it replaces
+	Notes       []Fact[string] `yaml:"notes" json:"notes,omitempty"`
+}
+
+// A Port is one way in.
+type Port struct {
+	Port int    `yaml:"port" json:"port"`
+	TLS  string `yaml:"tls" json:"tls"` // implicit or starttls
+}
+
+// Limits of an account, in messages unless said otherwise. Zero is not known.
+type Limits struct {
+	Counts        string    `yaml:"counts" json:"counts,omitempty"` // recipients: Daily counts them
+	Daily         Fact[int] `yaml:"daily" json:"daily,omitzero"`    // in any 24 hours
+	PerMinute     Fact[int] `yaml:"per_minute" json:"per_minute,omitzero"`
+	PerSecond     Fact[int] `yaml:"per_second" json:"per_second,omitzero"`
+	Connections   Fact[int] `yaml:"connections" json:"connections,omitzero"`                         // at once
+	PerConnection Fact[int] `yaml:"messages_per_connection" json:"messages_per_connection,omitzero"` //
+	Recipients    Fact[int] `yaml:"recipients" json:"recipients,omitzero"`                           // of one message
+	Size          Fact[int] `yaml:"size" json:"size,omitzero"`                                       // of one message, in octets
+}
+
+// A Form is what a user name or password looks like.
+type Form struct {
+	Form     string   `yaml:"form" json:"form,omitempty"` // a pattern, or "address"
+	Expected string   `yaml:"expected" json:"expected,omitempty"`
+	Must     bool     `yaml:"must" json:"must,omitempty"`         // nothing of another form can work
+	Spaces   bool     `yaml:"spaces" json:"spaces,omitempty"`     // it may be written with spaces, which do not count
+	Optional bool     `yaml:"optional" json:"optional,omitempty"` // there may be none
+	Warn     string   `yaml:"warn" json:"warn,omitempty"`         // what is to be said of any
+	Refuse   []Refuse `yaml:"refuse" json:"refuse,omitempty"`
+}
+
+// Refuse is a form that cannot work, and why.
+type Refuse struct {
+	Form    string `yaml:"form" json:"form"`
+	Because string `yaml:"because" json:"because"`
+}
+
+// all reads the files once. Nobody changes what it returns.
+var all = sync.OnceValue(func() map[string]*Preset {
+	presets := map[string]*Preset{}
+	entries, err := files.ReadDir("data")
+	for _, e := range entries {
+		name := strings.TrimSuffix(e.Name(), path.Ext(e.Name()))
+		text, err := files.ReadFile("data/" + e.Name())
+		if err == nil {
+			presets[name], err = parse(name, text)
+		}
+		if err != nil {
+			panic(err) // they are part of the program, and a test reads them all
+		}
+	}
+	if err != nil {
+		panic(err)
+	}
+	return presets
+})
+
+// Names returns the names of all presets that have data, in order.
+func Names() []string { return slices.Sorted(maps.Keys(all())) }
+
+// Find returns a preset, which is not to be changed; ok is false where there is
+// none of that name.
+func Find(name string) (p *Preset, ok bool) {
+	p, ok = all()[name]
+	return p, ok
+}
+
+// Family returns what names all hosts that know the same logins as this one:
+// those of one service, else the host itself, in lower case.
+func Family(host string) string {
+	for _, p := range all() {
+		if p.Family != "" && p.serves(host) {
+			return p.Family
+		}
+	}
+	return host
+}
+
+// serves reports whether a host is one of the preset's.
+func (p *Preset) serves(host string) bool {
+	for _, known := range p.Hosts {
+		if known == host {
+			return true
+		}
+	}
+	before, after, regional := strings.Cut(p.Host.Is, "{region}")
+	if !regional {
+		return host == p.Host.Is
+	}
+	region, ok := strings.CutPrefix(host, before)
+	if ok {
+		region, ok = strings.CutSuffix(region, after)
+	}
+	return ok && label.MatchString(strings.ReplaceAll(region, ".", "-"))
+}
+
+func parse(name string, text []byte) (*Preset, error) {
+	p := &Preset{Name: name}
+	l, err := yaml.NewLoader(bytes.NewReader(text), yaml.WithKnownFields())
+	if err == nil {
+		err = l.Load(p)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("preset %s: %w", name, err)
+	}
+	return p, nil
+}
+
+// HostIn returns the host of a region, "" for the usual one. Near is set, to
+// the region that was perhaps meant, where this one is on no list; ok is false
+// where there is no such host.
+func (p *Preset) HostIn(region string) (host, near string, ok bool) {
+	if region == "" {
+		region = p.Region
+	}
+	if len(p.Regions.Is) == 0 {
+		return p.Host.Is, "", true
+	}
+	if region == "" {
+		return "", "", false
+	}
+	if !slices.Contains(p.Regions.Is, region) {
+		near = Nearest(region, p.Regions.Is)
+		if !p.OtherRegions || !label.MatchString(region) {
+			return "", near, false
+		}
+	}
+	if host, ok := p.Hosts[region]; ok {
+		return host, near, true
+	}
+	return strings.ReplaceAll(p.Host.Is, "{region}", region), near, true
+}
+
+// AsOfRegions names the list of regions.
+func (p *Preset) AsOfRegions() string { return p.Regions.AsOf }
+
+// label is what may stand for a region in a host name.
+var label = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+
+// TLSOn returns how TLS begins on a port, "" where that is not known.
+func (p *Preset) TLSOn(port int) string {
+	for _, known := range p.Ports.Is {
+		if known.Port == port {
+			return known.TLS
+		}
+	}
+	return ""
+}
+
+// PortFor returns the best port for a TLS mode, 0 where that is not known; ""
+// is any mode.
+func (p *Preset) PortFor(tls string) Port {
+	for _, known := range p.Ports.Is {
+		if tls == "" || known.TLS == tls {
+			return known
+		}
+	}
+	return Port{}
+}
+
+// Clean returns a value as it is used.
+func (f Form) Clean(value string) string {
+	if f.Spaces {
+		if bare := strings.ReplaceAll(value, " ", ""); f.fits(bare) {
+			return bare
+		}
+	}
+	return value
+}
+
+// Judge says what is wrong with a value, in words that follow it: fault keeps
+// it from working, doubt may not.
+func (f Form) Judge(value string) (fault, doubt string) {
+	value = f.Clean(value)
+	for _, r := range f.Refuse {
+		if regexp.MustCompile(r.Form).MatchString(value) {
+			return r.Because, ""
+		}
+	}
+	switch {
+	case f.fits(value):
+		return "", f.Warn
+	case f.Must:
+		return "cannot work; expected " + f.Expected, ""
+	}
+	return "", "is of an odd form; expected " + f.Expected
+}
+
+func (f Form) fits(value string) bool {
+	switch f.Form {
+	case "":
+		return true
+	case "address":
+		local, domain, ok := strings.Cut(value, "@")
+		return ok && local != "" && strings.Contains(domain, ".")
+	}
+	return regexp.MustCompile(f.Form).MatchString(value)
+}

@@ -1,0 +1,156 @@
+package preset
+
+import (
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestData reads every file: each fact has a source and a day, each pattern
+// compiles, and each preset can be reached.
+func TestData(t *testing.T) {
+	names := Names()
+	if len(names) != 23 {
+		t.Errorf("%d presets: %v", len(names), names)
+	}
+	for _, name := range names {
+		text, err := files.ReadFile("data/" + name + ".yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := parse(name, text)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		checkFacts(t, name, reflect.ValueOf(*p))
+		if name == "generic" {
+			continue
+		}
+		if p.Title == "" || p.Family == "" || p.Host.Is == "" || len(p.Ports.Is) == 0 || len(p.Auth.Is) == 0 || p.Sender.Is == "" {
+			t.Errorf("%s lacks what every provider has: %+v", name, p)
+		}
+		if p.Username.Is.Expected == "" || p.Password.Is.Expected == "" {
+			t.Errorf("%s does not say what its credential is", name)
+		}
+		for _, f := range []Form{p.Username.Is, p.Password.Is} {
+			if f.Form != "address" {
+				regexp.MustCompile(f.Form)
+			}
+			for _, r := range f.Refuse {
+				regexp.MustCompile(r.Form)
+			}
+		}
+		region := p.Region
+		if len(p.Regions.Is) > 0 {
+			region = p.Regions.Is[0]
+		}
+		if host, _, ok := p.HostIn(region); !ok || strings.ContainsAny(host, "{}") {
+			t.Errorf("%s: host %q", name, host)
+		}
+		for _, field := range p.SwitchOff.Is {
+			if !strings.Contains(field, ": ") || len(field) > 998 {
+				t.Errorf("%s: no field: %q", name, field)
+			}
+		}
+	}
+}
+
+// checkFacts finds facts that do not say where they are from.
+func checkFacts(t *testing.T, name string, v reflect.Value) {
+	t.Helper()
+	switch v.Kind() {
+	case reflect.Slice:
+		for i := range v.Len() {
+			checkFacts(t, name, v.Index(i))
+		}
+	case reflect.Struct:
+		if is := v.FieldByName("Is"); is.IsValid() {
+			if !v.IsZero() && (v.FieldByName("Source").String() == "" || !regexp.MustCompile(`^\d{4}-\d\d-\d\d$`).MatchString(v.FieldByName("AsOf").String())) {
+				t.Errorf("%s: %+v does not say where it is from", name, v.Interface())
+			}
+			return
+		}
+		for i := range v.NumField() {
+			checkFacts(t, name, v.Field(i))
+		}
+	}
+}
+
+func TestHostIn(t *testing.T) {
+	for _, tt := range []struct {
+		preset, region, host, near string
+		ok                         bool
+	}{
+		{"gmail", "", "smtp.gmail.com", "", true},
+		{"ses", "ap-northeast-2", "email-smtp.ap-northeast-2.amazonaws.com", "", true},
+		{"ses", "", "", "", false},
+		{"ses", "ap-northeast-9", "email-smtp.ap-northeast-9.amazonaws.com", "ap-northeast-1", true},
+		{"ses", "evil.example/", "", "us-west-1", false},
+		{"mailgun", "", "smtp.mailgun.org", "", true},
+		{"mailgun", "eu", "smtp.eu.mailgun.org", "", true},
+		{"mailgun", "uk", "", "us", false},
+		{"zoho", "ca", "smtp.zohocloud.ca", "", true},
+		{"zoho", "eu", "smtp.zoho.eu", "", true},
+	} {
+		p, _ := Find(tt.preset)
+		host, near, ok := p.HostIn(tt.region)
+		if host != tt.host || ok != tt.ok || tt.ok && near != tt.near {
+			t.Errorf("%s in %q: %q, near %q, %v", tt.preset, tt.region, host, near, ok)
+		}
+	}
+	if _, ok := Find("../data/gmail"); ok {
+		t.Error("a path is no name")
+	}
+}
+
+// The usual mistakes are found before anybody connects.
+func TestJudge(t *testing.T) {
+	for _, tt := range []struct{ preset, username, password, fault, doubt string }{
+		{"gmail", "shop@example.com", "abcdefghijklmnop", "", ""},
+		{"gmail", "shop@example.com", "abcd efgh ijkl mnop", "", ""},
+		{"gmail", "shop@example.com", "Secret1!", "", "app password"},
+		{"gmail", "shop", "abcdefghijklmnop", "", "full address"},
+		{"ses", "AKIAIOSFODNN7EXAMPLE", strings.Repeat("B", 44), "", ""},
+		{"ses", "AKIAIOSFODNN7EXAMPLE", strings.Repeat("w", 40), "secret access key", ""},
+		{"ses", "ASIAIOSFODNN7EXAMPLE", strings.Repeat("B", 44), "temporary", ""},
+		{"sendgrid", "apikey", "SG.x.y", "", ""},
+		{"sendgrid", "me@example.com", "SG.x.y", "apikey", ""},
+		{"sendgrid", "apikey", "hunter2", "", "API key"},
+		{"brevo", "me@example.com", "xkeysib-1", "API key", ""},
+		{"mailgun", "postmaster@mg.example.com", "key-1", "API key", ""},
+		{"sparkpost", "SMTP_Injection:X-MSYS-SUBACCOUNT=1", "k", "", ""},
+		{"sparkpost", "me", "k", "SMTP_Injection", ""},
+		{"outlook", "a@outlook.com", "p", "", "OAuth"},
+	} {
+		p, _ := Find(tt.preset)
+		uFault, uDoubt := p.Username.Is.Judge(tt.username)
+		pFault, pDoubt := p.Password.Is.Judge(tt.password)
+		fault, doubt := uFault+pFault, uDoubt+pDoubt
+		if (fault == "") != (tt.fault == "") || !strings.Contains(fault, tt.fault) || (doubt == "") != (tt.doubt == "") || !strings.Contains(doubt, tt.doubt) {
+			t.Errorf("%s, %s: fault %q, doubt %q", tt.preset, tt.username, fault, doubt)
+		}
+	}
+	p, _ := Find("gmail")
+	if got := p.Password.Is.Clean("abcd efgh ijkl mnop"); got != "abcdefghijklmnop" {
+		t.Errorf("clean: %q", got)
+	}
+}
+
+func TestFamily(t *testing.T) {
+	for host, want := range map[string]string{
+		"smtp.gmail.com":                            "google",
+		"email-smtp.eu-west-1.amazonaws.com":        "ses",
+		"email-smtp.us-east-1.amazonaws.com":        "ses",
+		"smtp.eu.mailgun.org":                       "mailgun",
+		"smtp.zoho.com.au":                          "zoho",
+		"mail.example.com":                          "mail.example.com",
+		"email-smtp.us-east-1.amazonaws.com.evil.x": "email-smtp.us-east-1.amazonaws.com.evil.x",
+		"smtp-relay.gmail.com":                      "google-relay",
+	} {
+		if got := Family(host); got != want {
+			t.Errorf("%s: %s, want %s", host, got, want)
+		}
+	}
+}
