@@ -1,0 +1,107 @@
+package provider
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"backstamp/internal/mailtest"
+	"backstamp/internal/simulator"
+	"backstamp/mail"
+)
+
+// simulated returns settings that reach a provider's simulator as its users
+// reach the provider: encrypted, and with a login of its form.
+func simulated(t *testing.T, o simulator.Options) (*mailtest.Simulation, Settings) {
+	t.Helper()
+	d, err := simulator.Load(o.Preset)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca := mailtest.NewCA(t)
+	o.Mode, o.TLS = d.TLS[0], ca.Valid()
+	user := map[string]string{"sendgrid": "apikey", "sparkpost": "SMTP_Injection"}[o.Preset]
+	if user == "" {
+		user = "shop@example.com"
+	}
+	if o.Logins == nil {
+		o.Logins = map[string]string{user: "sesam"}
+	}
+	sim := mailtest.Simulate(t, o)
+	s := settings(&mailtest.Peer{Host: sim.Host, Port: sim.Port})
+	s.TLS, s.RootCAs, s.Username, s.Password = o.Mode, ca.Pool(), user, "sesam"
+	return sim, s
+}
+
+func letterFrom(from string, to ...string) mail.Transaction {
+	return mail.Transaction{Recipients: to, Copy: text{from: from, content: "From: <" + from + ">\r\n" + content}}
+}
+
+// speakable are the presets whose login needs no token.
+func speakable() []string {
+	return slices.DeleteFunc(simulator.Presets(), func(p string) bool { return p == "outlook" })
+}
+
+// What every provider does with a message that is as it should be.
+func TestSimulatedProviders(t *testing.T) {
+	for _, preset := range speakable() {
+		t.Run(preset, func(t *testing.T) {
+			t.Parallel()
+			sim, s := simulated(t, simulator.Options{Preset: preset})
+			c := client(t, s)
+			expect(t, c, letterFrom("shop@example.com", "1@y.test", "2@y.test"), "taken, taken")
+			got := c.Deliver(t.Context(), letterFrom("shop@example.com", "3@y.test"))
+			out := sim.Taken()
+			if len(out) != 2 || !out[0].TLS || len(out[0].Recipients) != 2 || out[0].User != s.Username || out[1].Connection != 1 {
+				t.Fatalf("taken %+v", out)
+			}
+			named := strings.Contains(out[1].Reply, out[1].ID)
+			if id := got[0].UpstreamID; named && !strings.Contains(id, out[1].ID) || named != (id != "") {
+				t.Errorf("id %q of %q", id, out[1].Reply)
+			}
+		})
+	}
+}
+
+// A refused login says so in the provider's words, and nothing else is tried.
+func TestSimulatedLogins(t *testing.T) {
+	for _, preset := range speakable() {
+		t.Run(preset, func(t *testing.T) {
+			t.Parallel()
+			sim, s := simulated(t, simulator.Options{Preset: preset, Logins: map[string]string{"nobody": "x"}})
+			expect(t, client(t, s), letterFrom("shop@example.com", "1@y.test"), "auth")
+			if out := sim.Outcomes(); len(out) != 1 || out[0].Stage != "auth" || !strings.HasPrefix(out[0].Reply, "535") {
+				t.Errorf("got %+v", out)
+			}
+		})
+	}
+}
+
+// Every refusal after the login arrives as it was said, refuses the message
+// and leaves nothing half sent.
+func TestSimulatedTroubles(t *testing.T) {
+	for _, preset := range speakable() {
+		d, _ := simulator.Load(preset)
+		for _, name := range d.Troubles() {
+			r, _ := d.Refusal(name)
+			if r.Hang || r.Delay {
+				continue
+			}
+			t.Run(preset+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				sim, s := simulated(t, simulator.Options{Preset: preset, Troubles: []simulator.Trouble{{Name: name}}})
+				a := client(t, s).Deliver(t.Context(), letterFrom("shop@example.com", "1@y.test"))[0]
+				if a.Taken() || len(sim.Taken()) != 0 {
+					t.Fatalf("taken: %+v", a)
+				}
+				out := sim.Outcomes()
+				if got := a.Reply.String(); len(out) == 0 || r.Text != "" && got != out[0].Reply {
+					t.Errorf("got %q, said %+v", got, out)
+				}
+				if want := r.Text == "" && r.Stage == "dot"; a.Uncertain != want {
+					t.Errorf("uncertain %v", a.Uncertain)
+				}
+			})
+		}
+	}
+}
