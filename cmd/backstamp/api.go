@@ -166,10 +166,10 @@ func providerStates(conf *config.Config, providers []provider.Settings, states [
 	return out
 }
 
-// simulator lets the API play readers.
-type simulator struct{ handler *track.Handler }
+// readers lets the API play readers.
+type readers struct{ handler *track.Handler }
 
-func (s simulator) Simulate(ctx context.Context, url, actor string) (web.Hit, error) {
+func (s readers) Simulate(ctx context.Context, url, actor string) (web.Hit, error) {
 	hit, err := s.handler.Simulate(ctx, url, actor)
 	return web.Hit{Status: hit.Status, Location: hit.Location, Class: hit.Class, Rule: hit.Rule}, err
 }

@@ -236,7 +236,7 @@ func bind(conf *config.Config, key, address string) (net.Listener, error) {
 // private makes the private side of the running server.
 func (s *server) private(conf *config.Config) *web.Handler {
 	return web.New(web.Settings{Hosts: hosts(conf), Password: string(conf.Admin.Password)}, s.store, web.Actions{
-		Queue: movingQueue{s.queue, s}, Simulator: simulator{s.track}, Renderer: currentRenderer{s}, Linker: s.keys,
+		Queue: movingQueue{s.queue, s}, Simulator: readers{s.track}, Renderer: currentRenderer{s}, Linker: s.keys,
 		Listeners: s.addresses, Providers: s.states, Reload: s.reload, RotateKeys: s.keys.Rotate, Ready: s.store.Healthy,
 	}, s.clock.Now, s.log, s.reg)
 }

@@ -10,15 +10,15 @@ import (
 )
 
 func (p *program) simulateCommand() *cobra.Command {
-	simulate := &cobra.Command{Use: "simulate", Short: "Play a reader, through the real handler", Args: cobra.NoArgs}
+	simulate := &cobra.Command{Use: "simulate", Short: "Play a reader or a provider", Args: cobra.NoArgs}
 	simulate.RunE = func(*cobra.Command, []string) error {
-		return exitf(exitUsage, "simulate needs one of: open, click")
+		return exitf(exitUsage, "simulate needs one of: open, click, provider")
 	}
 	for _, kind := range []mail.Kind{mail.KindOpen, mail.KindClick} {
 		var as, recipient string
 		var link int
 		c := &cobra.Command{
-			Use: string(kind) + " ID", Short: "Play a reader's " + string(kind), Args: cobra.ExactArgs(1),
+			Use: string(kind) + " ID", Short: "Play a reader's " + string(kind) + ", through the real handler", Args: cobra.ExactArgs(1),
 			RunE: func(c *cobra.Command, args []string) error {
 				id, err := mail.ParseID(args[0])
 				if err != nil {
@@ -41,8 +41,7 @@ func (p *program) simulateCommand() *cobra.Command {
 		}
 		simulate.AddCommand(p.jsonFlag(c))
 	}
-	provider := laterCommand("provider")
-	simulate.AddCommand(provider)
+	simulate.AddCommand(p.simulateProviderCommand())
 	return simulate
 }
 

@@ -20,6 +20,9 @@ type credential struct {
 
 var errCancel = errors.New("simulator: login given up")
 
+// spoken are the mechanisms that can be played; some providers offer more.
+func spoken() []string { return []string{"PLAIN", "LOGIN", "CRAM-MD5", "XOAUTH2", "OAUTHBEARER"} }
+
 // auth takes a login (RFC 4954).
 func (s *session) auth(arg string) error {
 	mechanism, initial, _ := strings.Cut(arg, " ")
@@ -29,7 +32,7 @@ func (s *session) auth(arg string) error {
 		return s.say("sequence")
 	case s.needsTLS():
 		return s.refuse("auth", s.dialect.Refuses["tls-needed"])
-	case !slices.Contains(s.mechanisms(), mechanism):
+	case !slices.Contains(s.mechanisms(), mechanism) || !slices.Contains(spoken(), mechanism):
 		return s.say("no-mechanism")
 	}
 	c, err := s.credential(mechanism, initial)

@@ -141,6 +141,14 @@ func authenticate(t *testing.T, c *mailtest.Client, mechanism, user, secret stri
 	return r
 }
 
+func TestMechanismsNotSpoken(t *testing.T) {
+	for preset, mechanism := range map[string]string{"gmail": "PLAIN-CLIENTTOKEN", "outlook": "PLAIN", "sparkpost": "PLAIN"} {
+		c := mailtest.Dial(t, mailtest.Simulate(t, simulator.Options{Preset: preset}).Addr)
+		c.Expect("EHLO app.test", "250")
+		c.Expect("AUTH "+mechanism+" "+b64("\x00"+me+"\x00secret"), "504")
+	}
+}
+
 // Without a list of logins everything of the right form is good, but for the
 // secret "wrong".
 func TestForms(t *testing.T) {

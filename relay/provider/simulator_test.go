@@ -4,7 +4,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"backstamp/internal/clock"
 	"backstamp/internal/mailtest"
 	"backstamp/internal/simulator"
 	"backstamp/mail"
@@ -72,6 +74,29 @@ func TestSimulatedLogins(t *testing.T) {
 			expect(t, client(t, s), letterFrom("shop@example.com", "1@y.test"), "auth")
 			if out := sim.Outcomes(); len(out) != 1 || out[0].Stage != "auth" || !strings.HasPrefix(out[0].Reply, "535") {
 				t.Errorf("got %+v", out)
+			}
+		})
+	}
+}
+
+// What a provider says once a day's mail is sent arrives as it was said, and
+// the next day the message is taken.
+func TestSimulatedDays(t *testing.T) {
+	for _, preset := range speakable() {
+		t.Run(preset, func(t *testing.T) {
+			t.Parallel()
+			now := clock.NewFake(time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC))
+			sim, s := simulated(t, simulator.Options{Preset: preset, Limits: simulator.Limits{Day: 1}, Clock: now})
+			for i, taken := range []bool{true, false, true} {
+				if i == 2 {
+					now.Advance(24 * time.Hour)
+				}
+				// A new client each time: some refuse at the login.
+				a := client(t, s).Deliver(t.Context(), letterFrom("shop@example.com", "1@y.test"))[0]
+				out := sim.Outcomes()
+				if a.Taken() != taken || a.Reply.String() != out[len(out)-1].Reply {
+					t.Errorf("message %d: got %q, said %+v", i, a.Reply, out)
+				}
 			}
 		})
 	}
