@@ -148,13 +148,16 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	})
 	for {
 		conn, err := ln.Accept()
-		if ctx.Err() != nil {
+		switch {
+		case err != nil && ctx.Err() != nil:
 			return nil
-		}
-		if err != nil {
+		case err != nil:
 			return fmt.Errorf("accepting a connection: %w", err)
 		}
 		n := s.opened(conn)
+		if ctx.Err() != nil { // too late for drop, perhaps
+			conn.Close()
+		}
 		sessions.Go(func() {
 			defer s.closed(conn)
 			newSession(ctx, s, conn, n).run()
