@@ -30,7 +30,7 @@ const (
 const (
 	inBuffer   = 1 << 10
 	outBuffer  = 512
-	wideBuffer = 32 << 10
+	wideBuffer = 16 << 10
 )
 
 // A front owns the socket of one connection: TLS, deadlines, command lines,

@@ -22,7 +22,7 @@ import (
 const (
 	memoryMax  = 64 << 20
 	messageMax = 8 << 20
-	clientMax  = 256 << 10
+	clientMax  = 320 << 10
 )
 
 // peak is the most memory that the process had so far, in octets.

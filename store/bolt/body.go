@@ -23,10 +23,12 @@ type body struct {
 	s    *Store
 	sum  hash.Hash
 	size int64
-	mem  *bytes.Buffer // of the store's pool; nil once the body is a file
+	mem  []*block // of the store's pool, all but the last full; none once the body is a file
 	file file
 	name string // of the file, while it is temporary
 	err  error
+
+	closed bool
 }
 
 // NewBody returns an empty body for a message that comes in, to be handed to
@@ -35,13 +37,16 @@ type body struct {
 func (s *Store) NewBody() mail.Body { return s.newBody() }
 
 func (s *Store) newBody() *body {
-	mem := s.buffers.Get().(*bytes.Buffer)
-	mem.Reset()
-	return &body{s: s, sum: sha256.New(), mem: mem}
+	return &body{s: s, sum: sha256.New()}
 }
 
-func newBuffers() *sync.Pool {
-	return &sync.Pool{New: func() any { return new(bytes.Buffer) }}
+// A block is a piece of a body in memory. They are small, since many small
+// messages may wait in memory, and used again, since content grows by them
+// without a copy.
+type block [8 << 10]byte
+
+func newBlocks() *sync.Pool {
+	return &sync.Pool{New: func() any { return new(block) }}
 }
 
 // Write adds to the body. It is called by one goroutine, before Put.
@@ -67,9 +72,38 @@ func (b *body) add(p []byte) (int, error) {
 		}
 	}
 	if b.file == nil {
-		return b.mem.Write(p)
+		b.remember(p)
+		return len(p), nil
 	}
 	return writeWhole(b.file, p)
+}
+
+// remember adds p to the blocks.
+func (b *body) remember(p []byte) {
+	for at := int(b.size); len(p) > 0; {
+		if at/len(block{}) == len(b.mem) {
+			b.mem = append(b.mem, b.s.blocks.Get().(*block))
+		}
+		n := copy(b.mem[len(b.mem)-1][at%len(block{}):], p)
+		p, at = p[n:], at+n
+	}
+}
+
+// bytes returns a body that lies in memory as one piece, which is the caller's.
+func (b *body) bytes() []byte {
+	whole := make([]byte, b.size)
+	b.recall(whole, 0)
+	return whole
+}
+
+// recall copies out of the blocks, from a place that is within the body.
+func (b *body) recall(p []byte, at int64) (n int) {
+	p = p[:min(int64(len(p)), b.size-at)]
+	for n < len(p) {
+		i := int(at) + n
+		n += copy(p[n:], b.mem[i/len(block{})][i%len(block{}):])
+	}
+	return n
 }
 
 // spill moves the body from memory to a file.
@@ -79,8 +113,8 @@ func (b *body) spill() (err error) {
 	if b.file, err = b.s.bodies.disk.Create(b.name); err != nil {
 		return err
 	}
-	if b.size > 0 {
-		_, err = writeWhole(b.file, b.mem.Bytes())
+	for i := int64(0); i < b.size && err == nil; i += int64(len(block{})) {
+		_, err = writeWhole(b.file, b.mem[i/int64(len(block{}))][:min(int64(len(block{})), b.size-i)])
 	}
 	b.giveBack()
 	return err
@@ -97,7 +131,9 @@ func writeWhole(w io.Writer, p []byte) (int, error) {
 
 // giveBack returns the memory to the pool.
 func (b *body) giveBack() {
-	b.s.buffers.Put(b.mem)
+	for _, m := range b.mem {
+		b.s.blocks.Put(m)
+	}
 	b.mem = nil
 }
 
@@ -106,10 +142,16 @@ func (b *body) ReadAt(p []byte, at int64) (int, error) {
 	switch {
 	case b.file != nil:
 		return b.file.ReadAt(p, at)
-	case b.mem != nil:
-		return bytes.NewReader(b.mem.Bytes()).ReadAt(p, at)
+	case b.closed:
+		return 0, fs.ErrClosed
+	case at < 0 || at >= b.size:
+		return 0, io.EOF
 	}
-	return 0, fs.ErrClosed
+	n := b.recall(p, at)
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
 }
 
 // Size returns how many octets were written.
@@ -144,9 +186,8 @@ func (b *body) keep(id mail.ID) error {
 // Close lets go of the body, and removes a file that no commit names. What
 // cannot be removed is swept at the next start.
 func (b *body) Close() (err error) {
-	if b.mem != nil {
-		b.giveBack()
-	}
+	b.closed = true
+	b.giveBack()
 	if b.file != nil {
 		err = b.file.Close()
 		b.file = nil

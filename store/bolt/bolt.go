@@ -52,7 +52,7 @@ type Store struct {
 	o       Options
 	db      *bbolt.DB
 	bodies  *bodies
-	buffers *sync.Pool // of *bytes.Buffer, for bodies that come in
+	blocks  *sync.Pool // of *block, for bodies that come in
 	writer  *writer
 	leases  *leases
 	watch   *watch
@@ -67,7 +67,7 @@ type Store struct {
 // within about a second), ErrNewer or ErrFull. A store that it refuses is left
 // as it is.
 func Open(dir string, o Options) (*Store, error) {
-	s := &Store{dir: dir, o: o.filled(), leases: newLeases(), buffers: newBuffers(), watch: newWatch(), upkeep: newUpkeep(), health: newHealth()}
+	s := &Store{dir: dir, o: o.filled(), leases: newLeases(), blocks: newBlocks(), watch: newWatch(), upkeep: newUpkeep(), health: newHealth()}
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("open store in %q: %w%s", dir, err, advice(err))
 	}

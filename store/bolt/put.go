@@ -54,7 +54,7 @@ func (s *Store) putBody(ctx context.Context, m *mail.Message, ds []mail.Delivery
 	b.err = errPut // nothing more may be written to it
 	p := newPut(&message{Message: *m, Sum: b.sum.Sum(nil), File: b.file != nil, Count: len(ds)}, ds)
 	if !p.file {
-		p.content = b.mem.Bytes()
+		p.content = b.bytes()
 	} else if s.has(m.ID) {
 		return errTwice
 	} else if err := b.keep(m.ID); err != nil {
