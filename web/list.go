@@ -96,7 +96,7 @@ func (h *Handler) listMessages(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return list(h, w, r, h.store.Messages(r.Context(), f), func(row store.Row) any { return newMessageRow(row) })
+	return list(h, w, r, h.store.Messages(r.Context(), f), func(row store.Row) any { return newMessageRow(row, language(r)) })
 }
 
 // filter reads which messages a request asks for.
@@ -159,7 +159,7 @@ func (h *Handler) since(s string) (time.Time, error) {
 
 func (h *Handler) listQueue(w http.ResponseWriter, r *http.Request) error {
 	return list(h, w, r, h.store.Unfinished(r.Context()), func(d mail.Delivery) any {
-		return queueRow{ID: d.Message, Message: d.Message, Provider: d.Provider, deliveryRow: newDeliveryRow(d)}
+		return queueRow{ID: d.Message, Message: d.Message, Provider: d.Provider, deliveryRow: newDeliveryRow(d, language(r))}
 	})
 }
 

@@ -88,7 +88,7 @@ type listState struct {
 }
 
 func newListLine(r store.Row) listLine {
-	l := listLine{messageRow: newMessageRow(r), More: len(r.Deliveries) - 1}
+	l := listLine{messageRow: newMessageRow(r, "en"), More: len(r.Deliveries) - 1}
 	l.count(r.Message.Tally)
 	for i, d := range r.Deliveries {
 		if i == 0 {
@@ -158,7 +158,7 @@ func (h *Handler) messagePage(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	show, err := h.show(r.Context(), row)
+	show, err := h.show(r.Context(), row, language(r))
 	if err != nil {
 		return nil, err
 	}

@@ -3,11 +3,13 @@ package web
 import (
 	"cmp"
 	"encoding/json"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
 
 	"backstamp/mail"
+	"backstamp/relay/provider/catalogue"
 	"backstamp/rewrite"
 	"backstamp/store"
 )
@@ -187,7 +189,7 @@ type statusRow struct {
 	LastError text   `json:"last_error"`
 }
 
-func newMessageRow(r store.Row) messageRow {
+func newMessageRow(r store.Row, lang string) messageRow {
 	m := r.Message
 	row := messageRow{
 		ID: m.ID, MessageID: m.MessageID, Account: m.Account, Provider: providerName(m.Provider),
@@ -199,7 +201,7 @@ func newMessageRow(r store.Row) messageRow {
 		row.Meta = map[string]string{}
 	}
 	for i, d := range r.Deliveries {
-		row.Deliveries[i] = newDeliveryRow(d)
+		row.Deliveries[i] = newDeliveryRow(d, lang)
 	}
 	if countsForAll(r) {
 		t := m.Tally
@@ -208,12 +210,12 @@ func newMessageRow(r store.Row) messageRow {
 	return row
 }
 
-func newDeliveryRow(d mail.Delivery) deliveryRow {
+func newDeliveryRow(d mail.Delivery, lang string) deliveryRow {
 	t := d.Tally
 	return deliveryRow{
 		Recipient: d.Recipient, Status: d.Status, Reason: text(d.Reason), Basis: text(d.Basis),
 		Attempts: d.Attempts, Uncertain: d.Uncertain, Reply: text(d.Reply), UpstreamID: text(d.UpstreamID),
-		NextAttempt: moment(d.NextAttempt), Explain: newExplainRow(d.Explain),
+		NextAttempt: moment(d.NextAttempt), Explain: newExplainRow(catalogue.Shown(d.Explain, lang)),
 		Opens: t.Opens, Clicks: t.Clicks, MachineOpens: t.MachineOpens, MachineClicks: t.MachineClicks,
 		UniqueOpens: t.UniqueOpens, UniqueClicks: t.UniqueClicks(),
 		FirstOpen: moment(t.FirstOpen), LastEvent: moment(t.LastEvent),
@@ -227,12 +229,25 @@ func newExplainRow(x *mail.Explain) *explainRow {
 	return &explainRow{x.ID, x.Class, x.Title, x.Meaning, orEmpty(x.Steps), text(x.Link)}
 }
 
+// language is that of the words in an answer: "ko" or English. Lang in the query
+// comes before what the browser wants.
+func language(r *http.Request) string {
+	lang := r.URL.Query().Get("lang")
+	if lang == "" {
+		lang = r.Header.Get("Accept-Language")
+	}
+	if strings.HasPrefix(strings.ToLower(lang), "ko") {
+		return "ko"
+	}
+	return "en"
+}
+
 // newShowRow makes a row that lacks its events. The plan may be nil.
-func newShowRow(r store.Row, plan *rewrite.Plan, linker rewrite.Linker) showRow {
+func newShowRow(r store.Row, plan *rewrite.Plan, linker rewrite.Linker, lang string) showRow {
 	d := r.Message.Detail
 	a := d.Alignment
 	row := showRow{
-		messageRow: newMessageRow(r), Expired: r.Message.Expired, Links: newLinkRows(r, plan, linker), Events: []eventRow{},
+		messageRow: newMessageRow(r, lang), Expired: r.Message.Expired, Links: newLinkRows(r, plan, linker), Events: []eventRow{},
 		Alignment: alignmentRow{a.Rule, a.From, text(a.Identity), a.Action},
 		Quirks:    orEmpty(d.Quirks), Transcript: orEmpty(d.Transcript),
 		Notes: []string{}, Meanings: map[string]string{},

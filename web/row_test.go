@@ -120,7 +120,7 @@ func TestTimes(t *testing.T) {
 func TestSharedWithOne(t *testing.T) {
 	row := sharedRowOf(t)
 	row.Deliveries = row.Deliveries[:1]
-	if newMessageRow(row).Shared() != nil {
+	if newMessageRow(row, "en").Shared() != nil {
 		t.Error("it counts for all")
 	}
 	if i := tokenIndex(row, row.Deliveries[0]); i != 1 {

@@ -33,19 +33,19 @@ func (h *Handler) showMessage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	show, err := h.show(r.Context(), row)
+	show, err := h.show(r.Context(), row, language(r))
 	if err != nil {
 		return err
 	}
 	return writeJSON(w, show)
 }
 
-func (h *Handler) show(ctx context.Context, row store.Row) (showRow, error) {
+func (h *Handler) show(ctx context.Context, row store.Row, lang string) (showRow, error) {
 	plan, err := plan(row.Message)
 	if err != nil {
 		return showRow{}, err
 	}
-	show := newShowRow(row, plan, h.do.Linker)
+	show := newShowRow(row, plan, h.do.Linker, lang)
 	to := recipients(row.Deliveries)
 	for e, err := range h.store.Events(ctx, store.EventFilter{Message: row.Message.ID}) {
 		if err != nil {

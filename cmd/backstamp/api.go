@@ -98,6 +98,7 @@ func (p *program) withAPI(ctx context.Context, do func(*apiClient) error) error 
 			return err
 		}
 	}
+	api.lang = p.language()
 	defer api.close()
 	return do(api)
 }

@@ -21,6 +21,7 @@ const controlFile = "control"
 // An apiClient speaks to the private API: that of the running server over its
 // socket, or, where none runs, one that is mounted here on the store.
 type apiClient struct {
+	lang   string // of the words in answers
 	http   http.Client
 	server bool // a server runs
 	close  func()
@@ -110,6 +111,9 @@ func (c *apiClient) do(ctx context.Context, method, path string, query url.Value
 	r, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
 	if err != nil {
 		return nil, err
+	}
+	if c.lang != "" {
+		r.Header.Set("Accept-Language", c.lang)
 	}
 	answer, err := c.http.Do(r)
 	if err != nil {

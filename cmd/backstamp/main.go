@@ -150,6 +150,19 @@ func laterCommand(name string) *cobra.Command {
 	}
 }
 
+// language is that of --lang, else of the environment: "ko" or "en".
+func (p *program) language() string {
+	for _, lang := range []string{p.lang, p.getenv("LC_ALL"), p.getenv("LC_MESSAGES"), p.getenv("LANG")} {
+		if strings.HasPrefix(lang, "ko") {
+			return "ko"
+		}
+		if lang != "" {
+			break
+		}
+	}
+	return "en"
+}
+
 // jsonFlag gives a command --json.
 func (p *program) jsonFlag(c *cobra.Command) *cobra.Command {
 	c.Flags().BoolVar(&p.json, "json", false, "one JSON object a line")

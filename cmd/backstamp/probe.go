@@ -12,6 +12,7 @@ import (
 	"backstamp/config"
 	"backstamp/mail"
 	"backstamp/relay/provider"
+	"backstamp/relay/provider/catalogue"
 )
 
 func (p *program) testCommand() *cobra.Command {
@@ -80,7 +81,7 @@ func (p *program) test(ctx context.Context, conf *config.Config, s provider.Sett
 	var failed error
 	err := provider.Test(ctx, s, provider.TestMail{From: from, To: to}, func(step provider.Step) {
 		if p.json {
-			failed = writeLine(p.out, newStepRow(step, transcript))
+			failed = writeLine(p.out, p.stepRow(step, transcript))
 			return
 		}
 		p.printStep(step, transcript)
@@ -89,18 +90,18 @@ func (p *program) test(ctx context.Context, conf *config.Config, s provider.Sett
 		return failed
 	}
 	if !p.json {
-		p.explain(s.Name, explained(err))
+		p.explain(s.Name, p.explained(err))
 	}
 	return exitf(exitFailed, "%v", err)
 }
 
 // explained is what the catalogue of replies says of an error, or nil.
-func explained(err error) *mail.Explain {
+func (p *program) explained(err error) *mail.Explain {
 	if e, ok := errors.AsType[interface {
 		error
 		Explain() *mail.Explain
 	}](err); ok {
-		return e.Explain()
+		return catalogue.Shown(e.Explain(), p.language())
 	}
 	return nil
 }
@@ -114,7 +115,11 @@ func testSender(conf *config.Config, s provider.Settings) string {
 	if account != shared {
 		settings = conf.Accounts[account].Providers[name]
 	}
-	addresses := append([]string{s.Username, conf.Accounts[account].DefaultFrom}, settings.Senders...)
+	login := ""
+	if s.LoginIsMailbox() {
+		login = s.Login()
+	}
+	addresses := append([]string{login, conf.Accounts[account].DefaultFrom}, settings.Senders...)
 	for _, pattern := range settings.Senders {
 		domain := pattern[strings.LastIndexByte(pattern, '@')+1:]
 		addresses = append(addresses, "postmaster@"+strings.TrimPrefix(domain, "*."))
@@ -139,10 +144,10 @@ type stepRow struct {
 	Transcript []string      `json:"transcript,omitempty"`
 }
 
-func newStepRow(s provider.Step, transcript bool) stepRow {
+func (p *program) stepRow(s provider.Step, transcript bool) stepRow {
 	row := stepRow{Step: s.Name, OK: s.Err == nil, Skipped: textOrNull(s.Skipped), Seconds: s.Duration.Seconds(), Reply: textOrNull(s.Reply)}
 	if s.Err != nil {
-		row.Error, row.Explain = textOrNull(s.Err.Error()), explained(s.Err)
+		row.Error, row.Explain = textOrNull(s.Err.Error()), p.explained(s.Err)
 	}
 	if transcript {
 		row.Transcript = s.Transcript

@@ -33,7 +33,7 @@ func (c *conn) login(ctx context.Context) error {
 	}
 	if r.Code != 235 {
 		c.broken = true
-		return refusal("AUTH", c.set.masked(r))
+		return c.refusal("AUTH", c.set.masked(r))
 	}
 	return nil
 }

@@ -70,7 +70,7 @@ func (x *exchange) refused(r mail.Reply) *Error {
 	if x.manner != byData && r.Code >= 500 && r.Code <= 504 {
 		x.giveUpChunks() // it is about the command, not the message
 	}
-	return refusal("message", r)
+	return x.refusal("message", r)
 }
 
 // fitsOneFlight reports whether envelope and content may go out together, for

@@ -36,6 +36,7 @@ type conn struct {
 	broken   bool // it can carry nothing more
 	messages int
 	heardAt  time.Time // when the last reply came
+	sender   string    // of the transaction that runs
 }
 
 // A step is one part of the way to a connection that can carry mail.
@@ -163,7 +164,7 @@ func (c *conn) startTLS(ctx context.Context) error {
 		return err
 	}
 	if r.Code != 220 {
-		return refusal("STARTTLS", r)
+		return c.refusal("STARTTLS", r)
 	}
 	if c.r.Buffered() > 0 {
 		// What came in the clear after the 220 would be read as if it had come
@@ -203,7 +204,7 @@ func (c *conn) hello(ctx context.Context) error {
 			return broken("greeting", err)
 		}
 		if r.Code != 220 {
-			return refusal("greeting", r)
+			return c.refusal("greeting", r)
 		}
 		c.greeted = true
 	}
@@ -218,7 +219,7 @@ func (c *conn) hello(ctx context.Context) error {
 		r.Lines = nil // it has no extensions
 	}
 	if !r.Positive() {
-		return refusal("EHLO", r)
+		return c.refusal("EHLO", r)
 	}
 	c.ext = extensions(r.Lines)
 	return nil

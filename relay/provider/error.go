@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"backstamp/mail"
+	"backstamp/relay/provider/catalogue"
 )
 
 // An Error is why a provider did not take a message or could not be asked.
@@ -33,7 +34,8 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Explain says what it means and what to do.
+// Explain says what it means and what to do; words are the catalogue's where it
+// has the id.
 func (e *Error) Explain() *mail.Explain { return e.why }
 
 func (e *Error) attempt() mail.Attempt {
@@ -47,14 +49,25 @@ func (e *Error) attempt() mail.Attempt {
 	return a
 }
 
-// refusal is an Error made of a reply.
-func refusal(stage string, r mail.Reply) *Error {
+// refusal is an Error made of a reply: what the catalogue says of it, else what
+// its code says.
+func (c *conn) refusal(stage string, r mail.Reply) *Error {
 	class := classify(stage, r)
+	why := explain(replyTopic(stage, class), class)
+	if id, known, ok := catalogue.Match(c.set.service(), c.sender, r); ok && (!connecting(stage) || aboutUs(known)) {
+		class, why = known, &mail.Explain{ID: id, Class: known}
+	}
 	return &Error{
 		Stage: stage, Reply: r, Class: class,
 		Unreachable: connecting(stage) && class != mail.ClassThrottling,
-		why:         explain(replyTopic(stage, class), class),
+		why:         why,
 	}
+}
+
+// aboutUs reports whether a class speaks of this client: before MAIL no reply
+// can be about a message.
+func aboutUs(class string) bool {
+	return class != mail.ClassSender && class != mail.ClassRecipient && class != mail.ClassContent
 }
 
 // failure is an Error without a reply; topic says which explanation fits.

@@ -42,6 +42,9 @@ type exchange struct {
 }
 
 func newExchange(c *conn, t mail.Transaction) *exchange {
+	if c != nil {
+		c.sender = t.Copy.MailFrom()
+	}
 	x := &exchange{conn: c, t: t, attempts: make([]mail.Attempt, len(t.Recipients))}
 	for i := range t.Recipients {
 		x.open = append(x.open, i)
@@ -221,15 +224,15 @@ func (x *exchange) heard(cmd command, r mail.Reply) error {
 	good := r.Positive() && cmd.stage != "DATA" || r.Code == 354 && cmd.stage == "DATA"
 	switch {
 	case r.Code == 421:
-		return refusal(cmd.stage, r)
+		return x.refusal(cmd.stage, r)
 	case !good && !r.Temporary() && !r.Permanent():
 		x.broken = true
-		return refusal(cmd.stage, r) // no answer to this command: out of step
+		return x.refusal(cmd.stage, r) // no answer to this command: out of step
 	case cmd.stage == "RSET":
 		x.broken = x.broken || !good
 		x.dirty = !good
 		if !good {
-			return refusal(cmd.stage, r)
+			return x.refusal(cmd.stage, r)
 		}
 	case good && cmd.stage == "MAIL":
 		x.mailed, x.dirty = true, true
@@ -240,10 +243,10 @@ func (x *exchange) heard(cmd command, r mail.Reply) error {
 	case good:
 	case cmd.stage == "RCPT":
 		if x.mailed { // else the reply to MAIL has told
-			x.decide(cmd.recipient, refusal(cmd.stage, r))
+			x.decide(cmd.recipient, x.refusal(cmd.stage, r))
 		}
 	default:
-		x.settle(refusal(cmd.stage, r))
+		x.settle(x.refusal(cmd.stage, r))
 	}
 	return nil
 }
@@ -364,7 +367,7 @@ func (x *exchange) stream(ctx context.Context) error {
 // often says why.
 func (x *exchange) lastWords(cause error) error {
 	if r, err := x.read(min(x.set.Timeouts.Command, lastWordsMax)); err == nil && (r.Temporary() || r.Permanent()) {
-		return refusal("message", r)
+		return x.refusal("message", r)
 	}
 	return broken("DATA", cause)
 }

@@ -55,6 +55,15 @@ func (s Settings) Login() string {
 // LoginIsMailbox reports whether the login is an address that may send.
 func (s Settings) LoginIsMailbox() bool { return s.Preset == "generic" || s.Data().LoginIsMailbox }
 
+// service names the service for the catalogue of replies: that of the preset,
+// else that whose host it is.
+func (s *Settings) service() string {
+	if family := s.Data().Family; family != "" {
+		return family
+	}
+	return preset.Family(s.Host)
+}
+
 // MaxRecipients is how many recipients a message may have; 0: not known.
 func (s Settings) MaxRecipients() int { return s.Data().Limits.Recipients.Is }
 

@@ -88,7 +88,7 @@ func FuzzReply(f *testing.F) {
 		}
 		upstreamID(reply)
 		for _, stage := range []string{"greeting", "AUTH", "MAIL", "RCPT", "message"} {
-			if e := refusal(stage, reply); e.Class == "" || e.Explain() == nil {
+			if e := (&conn{set: &Settings{}}).refusal(stage, reply); e.Class == "" || e.Explain() == nil {
 				t.Fatalf("%s: %+v", stage, e)
 			}
 		}
