@@ -15,6 +15,7 @@ import (
 	"backstamp/internal/mailtest"
 	"backstamp/mail"
 	"backstamp/relay/provider"
+	"backstamp/relay/provider/catalogue"
 )
 
 // A cell is one kind of trouble at one stage of the dialogue with an upstream.
@@ -234,7 +235,7 @@ func (b *bench) summary(id mail.ID) (how, explained string) {
 			text += ", uncertain"
 		}
 		all = append(all, text)
-		if x := d.Explain; x != nil && !slices.Contains(why, x.Title) {
+		if x := catalogue.Shown(d.Explain, "en"); x != nil && !slices.Contains(why, x.Title) {
 			why = append(why, x.Title)
 		}
 	}
