@@ -158,11 +158,7 @@ func providerStates(conf *config.Config, providers []provider.Settings, states [
 	out := make([]web.Provider, len(providers))
 	for i, s := range providers {
 		account, name := splitProvider(s.Name)
-		limit := conf.Providers[name].DailyLimit
-		if account != shared {
-			limit = conf.Accounts[account].Providers[name].DailyLimit
-		}
-		out[i] = web.Provider{Account: account, Name: name, Preset: s.Preset, Limit: limit, State: by[s.Credential()]}
+		out[i] = web.Provider{Account: account, Name: name, Preset: s.Preset, Limit: s.Resolved().DailyLimit, State: by[s.Credential()]}
 	}
 	return out
 }

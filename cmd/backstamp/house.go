@@ -130,6 +130,7 @@ func (b *builder) pickProviders() {
 			s := provider.Settings{
 				Name: account + "/" + name, Key: key + "." + name, Preset: p.Preset, Region: p.Region,
 				Host: p.Host, Port: p.Port, TLS: p.TLS, Username: p.Username, Password: string(p.Password),
+				DailyLimit: p.DailyLimit, Rate: provider.Rate(p.Rate),
 				Hostname: hostname(b.conf), Connections: p.Connections, Reg: b.reg,
 			}
 			b.refuse(s.Check())
@@ -177,11 +178,11 @@ func (b *builder) accounts() map[string]*align.Account {
 }
 
 func senderRules(name string, p config.Provider, isShared bool) align.Provider {
-	s := provider.Settings{Preset: p.Preset, Username: p.Username}
+	s := provider.Settings{Preset: p.Preset, Host: p.Host, Username: p.Username}
 	return align.Provider{
 		Name: name, Login: s.Login(), LoginIsMailbox: s.LoginIsMailbox(), Senders: p.Senders,
 		AnyFrom: p.Preset == "capture", Shared: isShared, After: p.After,
-		Bulk: s.Data().Bulk, NullSender: s.Data().NullSender,
+		Bulk: s.Data().Bulk.Is, NullSender: s.Data().NullSender.Is,
 	}
 }
 
@@ -250,7 +251,7 @@ func (b *builder) render(accounts map[string]*align.Account) {
 	providers := map[string]render.Provider{}
 	for _, s := range b.house.providers {
 		p := s.Data()
-		providers[s.Name] = render.Provider{SwitchOff: p.SwitchOff.Is, NullSender: p.NullSender, DKIM: render.SignedBut(p.DKIMWithout)}
+		providers[s.Name] = render.Provider{SwitchOff: p.SwitchOff.Is, NullSender: p.NullSender.Is, DKIM: render.SignedBut(p.DKIMWithout.Is)}
 	}
 	b.house.renderer = render.New(render.Settings{DKIM: keys, Accounts: aligners, Providers: providers}, b.keys)
 }

@@ -2,6 +2,9 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,22 +25,10 @@ func (p *program) providersCommand() *cobra.Command {
 	return list
 }
 
-// capture is the preset that has no data.
-func capture() *preset.Preset {
-	return &preset.Preset{Name: "capture", Title: "Keeps mail in the store and sends nothing"}
-}
-
-func findPreset(name string) (*preset.Preset, bool) {
-	if name == "capture" {
-		return capture(), true
-	}
-	return preset.Find(name)
-}
-
 func (p *program) listPresets() error {
 	t := p.table("PRESET", "HOST", "PROVIDER")
 	for _, name := range provider.Presets() {
-		known, _ := findPreset(name)
+		known, _ := preset.Find(name)
 		if p.json {
 			if err := writeLine(p.out, known); err != nil {
 				return err
@@ -50,7 +41,7 @@ func (p *program) listPresets() error {
 }
 
 func (p *program) showPreset(name string) error {
-	known, ok := findPreset(name)
+	known, ok := preset.Find(name)
 	if !ok {
 		return exitf(exitUsage, "preset %q is unknown; did you mean %s?", name, preset.Nearest(name, provider.Presets()))
 	}
@@ -73,44 +64,77 @@ func (p *program) showPreset(name string) error {
 // A presetLine is one fact for a person to read.
 type presetLine struct{ name, value, source string }
 
+// presetLines tells what is known, without the notes.
 func presetLines(k *preset.Preset) []presetLine {
-	var lines []presetLine
-	add := func(name, value, source string) {
-		if value != "" {
-			lines = append(lines, presetLine{name, value, source})
+	lines := []presetLine{
+		{"host", k.Host.Is, source(k.Host)},
+		{"regions", strings.Join(k.Regions.Is, " "), source(k.Regions)},
+		{"hosts of regions", hostsOf(k.Hosts.Is), source(k.Hosts)},
+		{"other hosts", strings.Join(k.OtherHosts.Is, " "), source(k.OtherHosts)},
+		{"ports", ports(k.Ports.Is), source(k.Ports)},
+		{"login by", strings.Join(k.Auth.Is, ", "), source(k.Auth)},
+		{"username", k.Username.Is.Expected, source(k.Username)},
+		{"password", k.Password.Is.Expected, source(k.Password)},
+		{"completes a login with", k.Domain.Is, source(k.Domain)},
+		{"the login is a mailbox", yes(k.LoginIsMailbox), source(k.LoginIsMailbox)},
+		{"another From", senderMeaning(k.Sender.Is), source(k.Sender)},
+		{"a bulk mailer", yes(k.Bulk), source(k.Bulk)},
+		{"the null reverse-path", k.NullSender.Is, source(k.NullSender)},
+	}
+	lines = append(lines, limitLines(k.Limits)...)
+	lines = append(lines, []presetLine{
+		{"own tracking", k.Tracking.Is, source(k.Tracking)},
+		{"switched off by", strings.Join(k.SwitchOff.Is, " · "), source(k.SwitchOff)},
+		{"not switched off", k.TrackingStays.Is, source(k.TrackingStays)},
+		{"taken from apps' mail", strings.Join(k.ControlFields.Is, " "), source(k.ControlFields)},
+		{"not signed with DKIM", strings.Join(k.DKIMWithout.Is, " "), source(k.DKIMWithout)},
+		{"tells what became of mail by", k.Feedback.Is, source(k.Feedback)},
+	}...)
+	return slices.DeleteFunc(lines, func(l presetLine) bool { return l.value == "" })
+}
+
+func limitLines(l preset.Limits) []presetLine {
+	number := func(name string, f preset.Fact[int]) presetLine {
+		if f.Is == 0 {
+			return presetLine{}
 		}
+		return presetLine{name, strconv.Itoa(f.Is), source(f)}
 	}
-	number := func(name string, f preset.Fact[int]) {
-		if f.Is != 0 {
-			add(name, fmt.Sprint(f.Is), source(f))
-		}
+	return []presetLine{
+		{"counts", l.Counts.Is, source(l.Counts)},
+		number("a day", l.Daily),
+		{"its day ends at midnight in", l.Zone.Is, source(l.Zone)},
+		number("messages a minute", l.PerMinute),
+		number("messages a second", l.PerSecond),
+		number("connections at once", l.Connections),
+		number("messages a connection", l.PerConnection),
+		number("recipients a message", l.Recipients),
+		number("octets a message", l.Size),
 	}
-	var ports []string
-	for _, w := range k.Ports.Is {
-		ports = append(ports, fmt.Sprintf("%d %s", w.Port, w.TLS))
+}
+
+func ports(ways []preset.Port) string {
+	var all []string
+	for _, w := range ways {
+		all = append(all, fmt.Sprintf("%d %s", w.Port, w.TLS))
 	}
-	add("host", k.Host.Is, source(k.Host))
-	add("regions", strings.Join(k.Regions.Is, " "), source(k.Regions))
-	add("ports", strings.Join(ports, ", "), source(k.Ports))
-	add("login by", strings.Join(k.Auth.Is, ", "), source(k.Auth))
-	add("username", k.Username.Is.Expected, source(k.Username))
-	add("password", k.Password.Is.Expected, source(k.Password))
-	add("another From", senderMeaning(k.Sender.Is), source(k.Sender))
-	counted := "messages"
-	if k.Limits.Counts != "" {
-		counted = k.Limits.Counts
+	return strings.Join(all, ", ")
+}
+
+func hostsOf(regions map[string]string) string {
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(regions)) {
+		all = append(all, name+" "+regions[name])
 	}
-	number(counted+" in 24 hours", k.Limits.Daily)
-	number("messages a minute", k.Limits.PerMinute)
-	number("messages a second", k.Limits.PerSecond)
-	number("connections at once", k.Limits.Connections)
-	number("messages a connection", k.Limits.PerConnection)
-	number("recipients a message", k.Limits.Recipients)
-	number("octets a message", k.Limits.Size)
-	add("own tracking off by", strings.Join(k.SwitchOff.Is, " · "), source(k.SwitchOff))
-	add("own tracking", k.OwnTracking, "")
-	add("tells what became of mail by", k.Feedback.Is, source(k.Feedback))
-	return lines
+	return strings.Join(all, ", ")
+}
+
+// yes says that a fact is so, and nothing of what is not.
+func yes(f preset.Fact[bool]) string {
+	if f.Is {
+		return "yes"
+	}
+	return ""
 }
 
 // source says where a fact is from.
@@ -119,7 +143,7 @@ func source[T any](f preset.Fact[T]) string {
 	case f.Source == "":
 		return ""
 	case f.Unconfirmed:
-		return fmt.Sprintf("(unconfirmed, %s)", f.AsOf)
+		return fmt.Sprintf("(%s, %s, unconfirmed)", f.Source, f.AsOf)
 	}
 	return fmt.Sprintf("(%s, %s)", f.Source, f.AsOf)
 }

@@ -45,17 +45,16 @@ func (c *conn) loopback() bool {
 }
 
 func (c *conn) authenticate(offered []string) (mail.Reply, error) {
-	ways := c.set.mechanisms(offered)
-	if len(ways) == 0 {
-		return mail.Reply{}, failure("AUTH", "no-mechanism", mail.ClassAuth, c.set.errNoMechanism(offered))
-	}
-	switch ways[0] {
+	switch c.set.mechanism(offered) {
 	case "PLAIN":
 		return c.authPlain()
 	case "LOGIN":
 		return c.authLogin()
+	case "CRAM-MD5":
+		return c.authCRAM()
 	}
-	return c.authCRAM()
+	return mail.Reply{}, failure("AUTH", "no-mechanism", mail.ClassAuth,
+		fmt.Errorf("the server offers %q, and this version speaks PLAIN, LOGIN and CRAM-MD5", offered))
 }
 
 // initialMax is the longest line that carries an initial response; RFC 4954

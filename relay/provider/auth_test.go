@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"bufio"
 	"encoding/base64"
 	"errors"
 	"net"
@@ -63,6 +64,62 @@ func TestLogin(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestMechanism: the preset's order comes first, and what else is spoken after
+// it; what a token wants is no way for a password.
+func TestMechanism(t *testing.T) {
+	for _, c := range []struct{ preset, offered, want string }{
+		{"generic", "CRAM-MD5 LOGIN PLAIN", "PLAIN"},
+		{"generic", "CRAM-MD5", "CRAM-MD5"},
+		{"zoho", "PLAIN LOGIN", "LOGIN"},
+		{"sparkpost", "PLAIN LOGIN", "LOGIN"},
+		{"sparkpost", "PLAIN", "PLAIN"},
+		{"outlook", "LOGIN XOAUTH2", "LOGIN"},
+		{"outlook", "XOAUTH2", ""},
+		{"naver", "LOGIN CRAM-MD5", "LOGIN"},
+		{"gmail", "", ""},
+	} {
+		if got := (Settings{Preset: c.preset}).mechanism(strings.Fields(c.offered)); got != c.want {
+			t.Errorf("%s, offered %s: got %q, want %q", c.preset, c.offered, got, c.want)
+		}
+	}
+}
+
+// TestCRAM is the example of RFC 2195 section 2, and a challenge that is none.
+func TestCRAM(t *testing.T) {
+	for challenge, want := range map[string]string{
+		"PDE4OTYuNjk3MTcwOTUyQHBvc3RvZmZpY2UucmVzdG9uLm1jaS5uZXQ+": "AUTH CRAM-MD5|dGltIGI5MTNhNjAyYzdlZGE3YTQ5NWI0ZTZlNzMzNGQzODkw",
+		"*": "AUTH CRAM-MD5",
+	} {
+		s := Settings{Preset: "generic", Host: "h", Username: "tim", Password: "tanstaaftanstaaf"}.withDefaults()
+		here, there := net.Pipe()
+		var heard []string
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			lines := bufio.NewScanner(there)
+			for _, reply := range []string{"334 " + challenge, "235 yes"} {
+				if !lines.Scan() {
+					return
+				}
+				heard = append(heard, lines.Text())
+				there.Write([]byte(reply + "\r\n"))
+			}
+		}()
+		var shown []string
+		c := &conn{set: &s, tcp: here, trace: func(line string) { shown = append(shown, line) }}
+		c.use(here)
+		r, err := c.authenticate([]string{"CRAM-MD5"})
+		here.Close()
+		<-done
+		if got := strings.Join(heard, "|"); got != want || (err == nil) != (r.Code == 235) {
+			t.Errorf("challenge %q: sent %q, got %v, %v", challenge, got, r, err)
+		}
+		if text := strings.Join(shown, "|"); strings.Contains(text, "dGlt") {
+			t.Errorf("the response shows: %s", text)
+		}
 	}
 }
 

@@ -54,7 +54,7 @@ func (e *Error) attempt() mail.Attempt {
 func (c *conn) refusal(stage string, r mail.Reply) *Error {
 	class := classify(stage, r)
 	why := explain(replyTopic(stage, class), class)
-	if id, known, ok := catalogue.Match(c.set.service(), c.sender, r); ok && (!connecting(stage) || aboutUs(known)) {
+	if id, known, ok := catalogue.Match(c.set.service().Family, c.sender, r); ok && (!connecting(stage) || aboutUs(known)) {
 		class, why = known, &mail.Explain{ID: id, Class: known}
 	}
 	return &Error{

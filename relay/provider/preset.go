@@ -1,25 +1,41 @@
 package provider
 
 import (
-	"fmt"
+	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	"backstamp/mail"
 	"backstamp/relay/provider/preset"
 )
 
-// Presets returns the names of all presets: capture keeps mail and has no data.
-func Presets() []string { return append(preset.Names(), "capture") }
+// Presets returns the names of all presets.
+func Presets() []string { return preset.Names() }
 
-// Data returns what is known of the preset, nothing of one that is unknown or
-// capture.
+// Data returns what is known of the preset, nothing of one that is unknown.
 func (s Settings) Data() *preset.Preset {
 	if p, ok := preset.Find(s.Preset); ok {
 		return p
 	}
 	return &preset.Preset{}
 }
+
+// service is whose logins and replies these are: the preset's, wherever its host
+// is, else those of the provider that the host belongs to.
+func (s Settings) service() *preset.Preset {
+	p := s.Data()
+	if p.Family == "" {
+		if serving, ok := preset.Serving(asciiHost(s.Host)); ok {
+			return serving
+		}
+	}
+	return p
+}
+
+// elsewhere reports whether the host is another than the provider's: a relay
+// before it, perhaps, about which the preset knows nothing.
+func (s Settings) elsewhere() bool { return s.Host != "" && !s.Data().Serves(asciiHost(s.Host)) }
 
 // Resolved fills in what the preset knows and the settings leave open. A host
 // of another name keeps the preset's ports.
@@ -36,33 +52,41 @@ func (s Settings) Resolved() Settings {
 	case s.TLS == "":
 		s.TLS = p.TLSOn(s.Port)
 	}
-	if s.Connections == 0 {
-		s.Connections = p.Limits.Connections.Is
+	if s.Username == "" && s.Password != "" {
+		s.Username = p.Username.Is.Same
 	}
+	s.Connections = cmp.Or(s.Connections, p.Limits.Connections.Is)
+	s.DailyLimit = cmp.Or(s.DailyLimit, p.Limits.Daily.Is)
+	s.Rate = cmp.Or(s.Rate, Rate{p.Limits.PerSecond.Is, time.Second}.known(), Rate{p.Limits.PerMinute.Is, time.Minute}.known())
 	s.Password = p.Password.Is.Clean(s.Password)
 	return s
+}
+
+// A Rate is how many messages are sent in a time; the zero Rate is no bound.
+type Rate struct {
+	Count int
+	Per   time.Duration
+}
+
+// known is the zero Rate where the count is zero.
+func (r Rate) known() Rate {
+	if r.Count == 0 {
+		return Rate{}
+	}
+	return r
 }
 
 // Login returns the username as the provider knows it: some complete it with a
 // domain of theirs.
 func (s Settings) Login() string {
-	if p := s.Data(); p.Domain != "" && s.Username != "" && !strings.Contains(s.Username, "@") {
-		return s.Username + "@" + p.Domain
+	if domain := s.service().Domain.Is; domain != "" && s.Username != "" && !strings.Contains(s.Username, "@") {
+		return s.Username + "@" + domain
 	}
 	return s.Username
 }
 
-// LoginIsMailbox reports whether the login is an address that may send.
-func (s Settings) LoginIsMailbox() bool { return s.Preset == "generic" || s.Data().LoginIsMailbox }
-
-// service names the service for the catalogue of replies: that of the preset,
-// else that whose host it is.
-func (s *Settings) service() string {
-	if family := s.Data().Family; family != "" {
-		return family
-	}
-	return preset.Family(s.Host)
-}
+// LoginIsMailbox reports whether the login, where it is an address, may send.
+func (s Settings) LoginIsMailbox() bool { return s.Data().LoginIsMailbox.Is }
 
 // MaxRecipients is how many recipients a message may have; 0: not known.
 func (s Settings) MaxRecipients() int { return s.Data().Limits.Recipients.Is }
@@ -89,11 +113,9 @@ func (s Settings) checkPreset() error {
 // checkRegion refuses a region of which there is no host.
 func (s Settings) checkRegion() error {
 	p, key := s.Data(), s.Key+".region"
-	host, near, ok := p.HostIn(s.Region)
+	_, near, ok := p.HostIn(s.Region)
 	switch {
-	case len(p.Regions.Is) == 0 && s.Region != "":
-		return mail.Settingf(key, "%s has none; expected no region", s.Preset)
-	case s.Host != "" || ok && host != "" || s.Preset == "generic":
+	case s.Host != "" || ok:
 		return nil
 	case s.Region == "":
 		return mail.Settingf(key, "is missing; expected one such as %s", p.Regions.Is[0])
@@ -101,34 +123,32 @@ func (s Settings) checkRegion() error {
 	return mail.Settingf(key, "%q is unknown; did you mean %s?", s.Region, near)
 }
 
-// checkPort refuses a port that is known to begin TLS in another way.
+// checkPort refuses a port that is known to begin TLS in another way, and a way
+// for which the provider has no port.
 func (s Settings) checkPort() error {
-	if s.Port == 0 || s.TLS == "" || s.TLS == tlsOff {
+	p, key := s.Data(), s.Key+".tls"
+	switch {
+	case s.TLS == "" || s.TLS == tlsOff || s.checkTLS() != nil:
 		return nil
+	case s.Port == 0 && len(p.Ports.Is) > 0 && p.PortFor(s.TLS).Port == 0 && !s.elsewhere():
+		return mail.Settingf(key, "%s is offered on no port of %s; expected %s", s.TLS, s.Preset, p.Ports.Is[0].TLS)
 	}
-	want := s.Data().TLSOn(s.Port)
-	if want == "" {
-		want = map[int]string{465: tlsImplicit, 587: tlsStartTLS, 25: tlsStartTLS}[s.Port]
+	usual, _ := preset.Find("generic")
+	if want := cmp.Or(p.TLSOn(s.Port), usual.TLSOn(s.Port)); want != "" && want != s.TLS {
+		return mail.Settingf(key, "%s does not fit port %d; expected tls: %s there", s.TLS, s.Port, want)
 	}
-	if want == "" || want == s.TLS {
-		return nil
-	}
-	return mail.Settingf(s.Key+".tls", "%s does not fit port %d; expected tls: %s there", s.TLS, s.Port, want)
+	return nil
 }
 
 // checkCredential refuses a credential that the preset knows cannot work.
 func (s Settings) checkCredential() error {
-	p := s.Data()
-	for _, c := range s.credentials(p) {
-		if c.value == "" {
-			if !c.form.Optional && c.form.Expected != "" && s.Password == "" && s.Username == "" {
-				return mail.Settingf(s.Key+"."+c.key, "is missing; expected %s", c.form.Expected)
-			}
-			continue
-		}
-		if fault, _ := c.form.Judge(c.value); fault != "" {
+	for _, c := range s.credentials() {
+		if fault, _ := c.form.Judge(c.value); c.value != "" && fault != "" {
 			return mail.Settingf(s.Key+"."+c.key, "%s", fault)
 		}
+	}
+	if form := s.Data().Username.Is; s.Username == "" && s.Password == "" && !form.Optional && !s.elsewhere() {
+		return mail.Settingf(s.Key+".username", "is missing; expected %s", form.Expected)
 	}
 	return nil
 }
@@ -136,18 +156,21 @@ func (s Settings) checkCredential() error {
 // Warnings returns what is odd about settings that may work all the same, as
 // mail.SettingErrors. No value of a credential is in them.
 func (s Settings) Warnings() (odd []error) {
-	if s.Preset == "capture" || s.Check() != nil {
+	if s.Check() != nil {
 		return nil
 	}
 	p := s.Data()
 	if _, near, _ := p.HostIn(s.Region); near != "" && s.Host == "" {
-		odd = append(odd, mail.Settingf(s.Key+".region", "%q is not on the list of %s; did you mean %s?", s.Region, p.AsOfRegions(), near))
+		odd = append(odd, mail.Settingf(s.Key+".region", "%q is not on the list of %s; did you mean %s?", s.Region, p.Regions.AsOf, near))
 	}
-	for _, c := range s.credentials(p) {
-		if c.value == "" {
-			continue
-		}
-		if _, doubt := c.form.Judge(c.value); doubt != "" {
+	if s.Region != "" && len(p.Regions.Is) == 0 {
+		odd = append(odd, mail.Settingf(s.Key+".region", "has no effect, %s has none; expected no region", s.Preset))
+	}
+	if s.Port != 0 && len(p.Ports.Is) > 0 && p.TLSOn(s.Port) == "" && !s.elsewhere() {
+		odd = append(odd, mail.Settingf(s.Key+".port", "%d is not known of %s; expected one such as %d", s.Port, s.Preset, p.Ports.Is[0].Port))
+	}
+	for _, c := range s.credentials() {
+		if _, doubt := c.form.Judge(c.value); c.value != "" && doubt != "" {
 			odd = append(odd, mail.Settingf(s.Key+"."+c.key, "%s", doubt))
 		}
 	}
@@ -160,21 +183,19 @@ type credential struct {
 	form       preset.Form
 }
 
-func (s Settings) credentials(p *preset.Preset) []credential {
+func (s Settings) credentials() []credential {
+	p := s.Data()
 	return []credential{{"username", s.Username, p.Username.Is}, {"password", s.Password, p.Password.Is}}
 }
 
-// mechanisms are the ways to log in, the best first, of those that the server
-// offers.
-func (s Settings) mechanisms(offered []string) []string {
-	known := []string{"PLAIN", "LOGIN", "CRAM-MD5"}
-	if order := s.Data().Auth.Is; len(order) > 0 {
-		known = slices.DeleteFunc(slices.Clone(order), func(m string) bool { return !slices.Contains(known, m) })
+// mechanism picks the way to log in among those that the server offers: the
+// preset's best, else what any server is asked for; "" where there is none.
+func (s Settings) mechanism(offered []string) string {
+	spoken := []string{"PLAIN", "LOGIN", "CRAM-MD5"}
+	for _, way := range slices.Concat(s.Data().Auth.Is, spoken) {
+		if slices.Contains(spoken, way) && slices.Contains(offered, way) {
+			return way
+		}
 	}
-	return slices.DeleteFunc(known, func(m string) bool { return !slices.Contains(offered, m) })
-}
-
-// errNoMechanism says that there is no way to log in.
-func (s Settings) errNoMechanism(offered []string) error {
-	return fmt.Errorf("the server offers %q, and this version speaks PLAIN, LOGIN and CRAM-MD5", offered)
+	return ""
 }

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -16,7 +17,6 @@ import (
 	"golang.org/x/net/idna"
 
 	"backstamp/mail"
-	"backstamp/relay/provider/preset"
 )
 
 // Settings say who a provider is and how to reach it.
@@ -30,6 +30,9 @@ type Settings struct {
 	TLS      string // off, starttls or implicit; "": as the preset says, else implicit on port 465 and starttls
 	Username string // with Password; both empty: no login
 	Password string
+
+	DailyLimit int  // 0: the preset's, which may be none
+	Rate       Rate // likewise
 
 	Hostname    string         // our own name in EHLO; "": localhost
 	Connections int            // the most at once; 0: the preset's, else DefaultConnections
@@ -177,21 +180,27 @@ func (s Settings) Local() bool {
 }
 
 // Credential names what the provider's limits and parking belong to: the host
-// family and login, hashed, since a login may be a secret. Without a login it
-// is the host and port; captures have nothing in common.
+// family and login, hashed, since a login may be a secret. Where all accounts
+// have the same login, the password tells them apart.
 func (s Settings) Credential() string {
-	var text string
-	switch {
-	case s.Preset == "capture":
-		text = "capture\x00" + s.Name
-	case s.Username == "":
-		d := s.withDefaults()
-		text = "host\x00" + net.JoinHostPort(d.Host, strconv.Itoa(d.Port))
-	default:
-		text = "login\x00" + preset.Family(asciiHost(s.Resolved().Host)) + "\x00" + normalLogin(s.Login())
+	text := s.identity()
+	if s.service().Username.Is.Same != "" {
+		text += "\x00" + s.Password
 	}
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:16])
+}
+
+// identity is the host family and login, in one spelling. Without a login it is
+// the host and port; captures have nothing in common.
+func (s Settings) identity() string {
+	switch s = s.withDefaults(); {
+	case s.Preset == "capture":
+		return "capture\x00" + s.Name
+	case s.Username == "":
+		return "host\x00" + net.JoinHostPort(s.Host, strconv.Itoa(s.Port))
+	}
+	return "login\x00" + cmp.Or(s.service().Family, s.Host) + "\x00" + normalLogin(s.Login())
 }
 
 // normalLogin returns the one spelling of a login.
@@ -222,9 +231,9 @@ func CheckAccount(key string, providers []Settings) error {
 			case o.Preset == "capture":
 			case o.Preset == s.Preset && s.Preset != "generic":
 				errs = append(errs, mail.Settingf(at+".preset", "%s is used by %q too; expected each preset once in an account", s.Preset, o.Name))
-			case o.Credential() == s.Credential() && s.Username == "":
+			case o.identity() == s.identity() && s.Username == "" && s.Password == "":
 				errs = append(errs, mail.Settingf(at+".host", "%s is used by %q too; expected each host and port once in an account", s.Host, o.Name))
-			case o.Credential() == s.Credential():
+			case o.identity() == s.identity():
 				errs = append(errs, mail.Settingf(at+".username", "the same login at the same host is used by %q too; expected it once in an account", o.Name))
 			}
 		}

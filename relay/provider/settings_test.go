@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"backstamp/internal/clock"
 	"backstamp/mail"
@@ -35,7 +36,16 @@ func TestCheck(t *testing.T) {
 		{"preset that needs none", func(s *Settings) { *s = Settings{Key: "p", Preset: "gworkspace-relay"} }, ""},
 		{"no region", func(s *Settings) { *s = Settings{Key: "p", Preset: "ses"} }, "p.region: is missing; expected one such as us-east-1"},
 		{"unknown region", func(s *Settings) { *s = Settings{Key: "p", Preset: "mailgun", Region: "uk"} }, `p.region: "uk" is unknown; did you mean us?`},
-		{"region of a preset without", func(s *Settings) { s.Region = "eu" }, "p.region: generic has none; expected no region"},
+		{"region of a preset without", func(s *Settings) { s.Region = "eu" }, ""},
+		{"no region for a host that is told", func(s *Settings) { s.Preset, s.Username = "ses", "AKIAIOSFODNN7EXAMPLE" }, ""},
+		{"preset elsewhere without a login", func(s *Settings) {
+			*s = Settings{Key: "p", Preset: "ses", Host: "127.0.0.1", Port: 2525, TLS: "off"}
+		}, ""},
+		{"the one username of all", func(s *Settings) { *s = Settings{Key: "p", Preset: "sendgrid", Password: "SG.x"} }, ""},
+		{"TLS that is not offered", func(s *Settings) {
+			*s = Settings{Key: "p", Preset: "postmark", TLS: "implicit", Username: "t", Password: "t"}
+		}, "p.tls: implicit is offered on no port of postmark; expected starttls"},
+		{"TLS that is offered elsewhere", func(s *Settings) { s.Preset, s.TLS = "postmark", "implicit" }, ""},
 		{"AWS secret", func(s *Settings) {
 			*s = Settings{Key: "p", Preset: "ses", Region: "eu-west-1", Username: "AKIAIOSFODNN7EXAMPLE", Password: strings.Repeat("x", 40)}
 		}, `p.password: has the 40 characters of an AWS secret access key, which is not the SMTP password; expected the one that "Create SMTP credentials" gave for this region`},
@@ -234,8 +244,34 @@ func TestResolved(t *testing.T) {
 	if n := (Settings{Preset: "microsoft365", Connections: 2}).withDefaults().Connections; n != 2 {
 		t.Errorf("%d connections, want those that were given", n)
 	}
-	if a := (Settings{Preset: "naver", Username: "shop"}).Login(); a != "shop@naver.com" {
-		t.Errorf("login %q", a)
+	for _, s := range []Settings{{Preset: "naver", Username: "shop"}, {Preset: "generic", Host: "SMTP.naver.com", Username: "shop"}} {
+		if a := s.Login(); a != "shop@naver.com" {
+			t.Errorf("%s: login %q", s.Preset, a)
+		}
+	}
+	if s := (Settings{Preset: "sendgrid", Password: "SG.x"}).Resolved(); s.Username != "apikey" {
+		t.Errorf("username %q", s.Username)
+	}
+	if s := (Settings{Preset: "gmail", Username: "a@b.test", Password: "abcd efgh ijkl mnop"}).Resolved(); s.Password != "abcdefghijklmnop" {
+		t.Errorf("spaces stay in an app password")
+	}
+}
+
+// TestResolvedLimits: what is told goes before what the preset knows.
+func TestResolvedLimits(t *testing.T) {
+	for _, tt := range []struct {
+		given Settings
+		daily int
+		rate  Rate
+	}{
+		{Settings{Preset: "microsoft365"}, 10000, Rate{30, time.Minute}},
+		{Settings{Preset: "microsoft365", DailyLimit: 5, Rate: Rate{1, time.Second}}, 5, Rate{1, time.Second}},
+		{Settings{Preset: "gmail"}, 500, Rate{}},
+		{Settings{Preset: "generic"}, 0, Rate{}},
+	} {
+		if s := tt.given.Resolved(); s.DailyLimit != tt.daily || s.Rate != tt.rate {
+			t.Errorf("%s: %d a day, %+v", tt.given.Preset, s.DailyLimit, s.Rate)
+		}
 	}
 }
 
@@ -248,6 +284,10 @@ func TestWarnings(t *testing.T) {
 		{Settings{Preset: "gmail", Username: "a@example.com", Password: "abcdefghijklmnop"}, ""},
 		{Settings{Preset: "gmail", Username: "a@example.com", Password: "hunter2"}, "p.password: is of an odd form"},
 		{Settings{Preset: "ses", Region: "ap-northeast-9", Username: "AKIAIOSFODNN7EXAMPLE", Password: strings.Repeat("B", 44)}, `did you mean ap-northeast-1?`},
+		{Settings{Preset: "gmail", Region: "eu", Username: "a@example.com", Password: "abcdefghijklmnop"}, "p.region: has no effect"},
+		{Settings{Preset: "microsoft365", Port: 2525, Username: "a@example.com", Password: "p"}, "p.port: 2525 is not known of microsoft365; expected one such as 587"},
+		{Settings{Preset: "mandrill", Host: "127.0.0.1", Port: 2600}, ""},
+		{Settings{Preset: "capture", Region: "eu", Port: 1}, "p.region: has no effect"},
 	} {
 		tt.s.Key = "p"
 		err := errors.Join(tt.s.Warnings()...)
@@ -276,5 +316,31 @@ func TestOneService(t *testing.T) {
 	other := Settings{Preset: "generic", Host: "email-smtp.us-east-1.amazonaws.com", Username: "akia1", Password: "p"}
 	if ses.Credential() != other.Credential() {
 		t.Error("two regions of SES are two services")
+	}
+	elsewhere := Settings{Name: "a/z", Preset: "gmail", Host: "127.0.0.1", Port: 2525, TLS: "off", Username: "a@example.com", Password: "p"}
+	if elsewhere.Credential() != gmail.Credential() {
+		t.Error("a preset at another host is another service")
+	}
+	outlook := elsewhere
+	outlook.Preset = "outlook"
+	if err := CheckAccount("a", []Settings{elsewhere, outlook}); err != nil {
+		t.Errorf("two services behind one host: %v", err)
+	}
+}
+
+// TestSameLoginForAll: where everybody has the same username, another password
+// is another account, which a refused one must not park.
+func TestSameLoginForAll(t *testing.T) {
+	one := Settings{Name: "a/x", Key: "a.x", Preset: "sendgrid", Password: "SG.one"}
+	same := Settings{Preset: "generic", Host: "smtp.sendgrid.net", Username: "apikey", Password: "SG.one"}
+	two := Settings{Name: "a/y", Key: "a.y", Preset: "generic", Host: "smtp.sendgrid.net", Username: "apikey", Password: "SG.two"}
+	if one.Credential() != same.Credential() {
+		t.Error("one key is two credentials")
+	}
+	if one.Credential() == two.Credential() {
+		t.Error("two keys are one credential")
+	}
+	if err := CheckAccount("a", []Settings{one, two}); err == nil || !strings.HasPrefix(err.Error(), "a.y.username: ") {
+		t.Errorf("the login of SendGrid twice in an account: %v", err)
 	}
 }

@@ -23,8 +23,8 @@ var files embed.FS
 type Fact[T any] struct {
 	Is     T      `yaml:"is" json:"is"`
 	Source string `yaml:"source" json:"source"`
-	AsOf   string `yaml:"as_of" json:"as_of"` // the day on which it was looked up
-	// Unconfirmed: no text of the provider was found that says so.
+	AsOf   string `yaml:"as_of" json:"as_of"` // when the source said so, else when it was looked up
+	// Unconfirmed: no text was found that says so, or not all of it.
 	Unconfirmed bool `yaml:"unconfirmed" json:"unconfirmed,omitempty"`
 }
 
@@ -34,33 +34,36 @@ type Preset struct {
 	Name   string `yaml:"-" json:"preset"`
 	Title  string `yaml:"title" json:"title"`
 	Family string `yaml:"family" json:"family,omitempty"` // of hosts that know the same logins
-	Domain string `yaml:"domain" json:"domain,omitempty"` // completes a login that has none
 
-	Host         Fact[string]      `yaml:"host" json:"host,omitzero"` // {region} stands for the region
-	Regions      Fact[[]string]    `yaml:"regions" json:"regions,omitzero"`
-	Hosts        map[string]string `yaml:"hosts" json:"hosts,omitempty"`   // of regions that do not fit into Host
-	Region       string            `yaml:"region" json:"region,omitempty"` // unless told
-	OtherRegions bool              `yaml:"other_regions" json:"other_regions,omitempty"`
+	Host         Fact[string]            `yaml:"host" json:"host,omitzero"`               // {region} stands for the region
+	OtherHosts   Fact[[]string]          `yaml:"other_hosts" json:"other_hosts,omitzero"` // of the same service; * is any text
+	Regions      Fact[[]string]          `yaml:"regions" json:"regions,omitzero"`
+	Hosts        Fact[map[string]string] `yaml:"hosts" json:"hosts,omitzero"`    // of regions that do not fit into Host
+	Region       string                  `yaml:"region" json:"region,omitempty"` // unless told
+	OtherRegions Fact[bool]              `yaml:"other_regions" json:"other_regions,omitzero"`
 
 	Ports    Fact[[]Port]   `yaml:"ports" json:"ports,omitzero"` // the best first
 	Auth     Fact[[]string] `yaml:"auth" json:"auth,omitzero"`   // mechanisms, the best first
 	Username Fact[Form]     `yaml:"username" json:"username,omitzero"`
 	Password Fact[Form]     `yaml:"password" json:"password,omitzero"`
+	Domain   Fact[string]   `yaml:"domain" json:"domain,omitzero"` // completes a login that has none
 
 	// Sender is what becomes of a From that is not the account's: login (it must
 	// be the login), alias (or an alias), verified (an address or domain that was
 	// verified), rewrite (it is replaced unseen), any.
 	Sender         Fact[string] `yaml:"sender" json:"sender,omitzero"`
-	LoginIsMailbox bool         `yaml:"login_is_mailbox" json:"login_is_mailbox"`
-	Bulk           bool         `yaml:"bulk" json:"bulk,omitempty"`               // free-mail addresses fail DMARC here
-	NullSender     string       `yaml:"null_sender" json:"null_sender,omitempty"` // replace: it takes no null reverse-path
+	LoginIsMailbox Fact[bool]   `yaml:"login_is_mailbox" json:"login_is_mailbox,omitzero"`
+	Bulk           Fact[bool]   `yaml:"bulk" json:"bulk,omitzero"`               // free-mail addresses fail DMARC here
+	NullSender     Fact[string] `yaml:"null_sender" json:"null_sender,omitzero"` // replace: it takes no null reverse-path
 
-	Limits      Limits         `yaml:"limits" json:"limits,omitzero"`
-	SwitchOff   Fact[[]string] `yaml:"switch_off" json:"switch_off,omitzero"`      // fields that keep it from tracking
-	OwnTracking string         `yaml:"own_tracking" json:"own_tracking,omitempty"` // what cannot be switched off by message
-	Feedback    Fact[string]   `yaml:"feedback" json:"feedback,omitzero"`
-	DKIMWithout []string       `yaml:"dkim_without" json:"dkim_without,omitempty"` // fields it replaces
-	Notes       []Fact[string] `yaml:"notes" json:"notes,omitempty"`
+	Limits        Limits         `yaml:"limits" json:"limits,omitzero"`
+	Tracking      Fact[string]   `yaml:"tracking" json:"tracking,omitzero"`             // what it tracks by itself
+	SwitchOff     Fact[[]string] `yaml:"switch_off" json:"switch_off,omitzero"`         // fields that keep it from tracking
+	TrackingStays Fact[string]   `yaml:"tracking_stays" json:"tracking_stays,omitzero"` // what no field switches off
+	ControlFields Fact[[]string] `yaml:"control_fields" json:"control_fields,omitzero"` // by which apps steer it; * is any text
+	Feedback      Fact[string]   `yaml:"feedback" json:"feedback,omitzero"`
+	DKIMWithout   Fact[[]string] `yaml:"dkim_without" json:"dkim_without,omitzero"` // fields it replaces
+	Notes         []Fact[string] `yaml:"notes" json:"notes,omitempty"`
 }
 
 // A Port is one way in.
@@ -71,20 +74,22 @@ type Port struct {
 
 // Limits of an account, in messages unless said otherwise. Zero is not known.
 type Limits struct {
-	Counts        string    `yaml:"counts" json:"counts,omitempty"` // recipients: Daily counts them
-	Daily         Fact[int] `yaml:"daily" json:"daily,omitzero"`    // in any 24 hours
-	PerMinute     Fact[int] `yaml:"per_minute" json:"per_minute,omitzero"`
-	PerSecond     Fact[int] `yaml:"per_second" json:"per_second,omitzero"`
-	Connections   Fact[int] `yaml:"connections" json:"connections,omitzero"`                         // at once
-	PerConnection Fact[int] `yaml:"messages_per_connection" json:"messages_per_connection,omitzero"` //
-	Recipients    Fact[int] `yaml:"recipients" json:"recipients,omitzero"`                           // of one message
-	Size          Fact[int] `yaml:"size" json:"size,omitzero"`                                       // of one message, in octets
+	Counts        Fact[string] `yaml:"counts" json:"counts,omitzero"` // recipients: Daily counts them
+	Daily         Fact[int]    `yaml:"daily" json:"daily,omitzero"`
+	Zone          Fact[string] `yaml:"zone" json:"zone,omitzero"` // whose midnight ends a day; unknown: any 24 hours
+	PerMinute     Fact[int]    `yaml:"per_minute" json:"per_minute,omitzero"`
+	PerSecond     Fact[int]    `yaml:"per_second" json:"per_second,omitzero"`
+	Connections   Fact[int]    `yaml:"connections" json:"connections,omitzero"`                         // at once
+	PerConnection Fact[int]    `yaml:"messages_per_connection" json:"messages_per_connection,omitzero"` //
+	Recipients    Fact[int]    `yaml:"recipients" json:"recipients,omitzero"`                           // of one message
+	Size          Fact[int]    `yaml:"size" json:"size,omitzero"`                                       // of one message, in octets
 }
 
 // A Form is what a user name or password looks like.
 type Form struct {
 	Form     string   `yaml:"form" json:"form,omitempty"` // a pattern, or "address"
 	Expected string   `yaml:"expected" json:"expected,omitempty"`
+	Same     string   `yaml:"same" json:"same,omitempty"`         // the word that it is for every account
 	Must     bool     `yaml:"must" json:"must,omitempty"`         // nothing of another form can work
 	Spaces   bool     `yaml:"spaces" json:"spaces,omitempty"`     // it may be written with spaces, which do not count
 	Optional bool     `yaml:"optional" json:"optional,omitempty"` // there may be none
@@ -118,7 +123,7 @@ var all = sync.OnceValue(func() map[string]*Preset {
 	return presets
 })
 
-// Names returns the names of all presets that have data, in order.
+// Names returns the names of all presets, in order.
 func Names() []string { return slices.Sorted(maps.Keys(all())) }
 
 // Find returns a preset, which is not to be changed; ok is false where there is
@@ -128,33 +133,25 @@ func Find(name string) (p *Preset, ok bool) {
 	return p, ok
 }
 
-// Family returns what names all hosts that know the same logins as this one:
-// those of one service, else the host itself, in lower case.
-func Family(host string) string {
-	for _, p := range all() {
-		if p.Family != "" && p.serves(host) {
-			return p.Family
+// Serving returns the provider whose host this is, in lower case; of those that
+// share it, the first.
+func Serving(host string) (p *Preset, ok bool) {
+	for _, name := range Names() {
+		if p := all()[name]; p.Serves(host) {
+			return p, true
 		}
 	}
-	return host
+	return nil, false
 }
 
-// serves reports whether a host is one of the preset's.
-func (p *Preset) serves(host string) bool {
-	for _, known := range p.Hosts {
-		if known == host {
-			return true
-		}
-	}
-	before, after, regional := strings.Cut(p.Host.Is, "{region}")
-	if !regional {
-		return host == p.Host.Is
-	}
-	region, ok := strings.CutPrefix(host, before)
-	if ok {
-		region, ok = strings.CutSuffix(region, after)
-	}
-	return ok && label.MatchString(strings.ReplaceAll(region, ".", "-"))
+// Serves reports whether a host, in lower case, is one of the provider's.
+func (p *Preset) Serves(host string) bool {
+	known := append(slices.Collect(maps.Values(p.Hosts.Is)), p.OtherHosts.Is...)
+	known = append(known, strings.ReplaceAll(p.Host.Is, "{region}", "*"))
+	return slices.ContainsFunc(known, func(pattern string) bool {
+		ok, err := path.Match(pattern, host)
+		return ok && err == nil && host != ""
+	})
 }
 
 func parse(name string, text []byte) (*Preset, error) {
@@ -184,18 +181,15 @@ func (p *Preset) HostIn(region string) (host, near string, ok bool) {
 	}
 	if !slices.Contains(p.Regions.Is, region) {
 		near = Nearest(region, p.Regions.Is)
-		if !p.OtherRegions || !label.MatchString(region) {
+		if !p.OtherRegions.Is || !label.MatchString(region) {
 			return "", near, false
 		}
 	}
-	if host, ok := p.Hosts[region]; ok {
+	if host, ok := p.Hosts.Is[region]; ok {
 		return host, near, true
 	}
 	return strings.ReplaceAll(p.Host.Is, "{region}", region), near, true
 }
-
-// AsOfRegions names the list of regions.
-func (p *Preset) AsOfRegions() string { return p.Regions.AsOf }
 
 // label is what may stand for a region in a host name.
 var label = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)

@@ -1,6 +1,7 @@
 package preset
 
 import (
+	"path"
 	"reflect"
 	"regexp"
 	"strings"
@@ -8,51 +9,65 @@ import (
 )
 
 // TestData reads every file: each fact has a source and a day, each pattern
-// compiles, and each preset can be reached.
+// compiles, and each provider can be reached.
 func TestData(t *testing.T) {
 	names := Names()
-	if len(names) != 23 {
+	if len(names) != 24 {
 		t.Errorf("%d presets: %v", len(names), names)
 	}
 	for _, name := range names {
-		text, err := files.ReadFile("data/" + name + ".yaml")
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := parse(name, text)
-		if err != nil {
-			t.Error(err)
-			continue
+		p, ok := Find(name)
+		if !ok {
+			t.Fatalf("no %s", name)
 		}
 		checkFacts(t, name, reflect.ValueOf(*p))
-		if name == "generic" {
-			continue
+		if p.Title == "" || p.Username.Is.Expected == "" || p.Password.Is.Expected == "" || p.LoginIsMailbox.Source == "" {
+			t.Errorf("%s lacks what every preset has: %+v", name, p)
 		}
-		if p.Title == "" || p.Family == "" || p.Host.Is == "" || len(p.Ports.Is) == 0 || len(p.Auth.Is) == 0 || p.Sender.Is == "" {
-			t.Errorf("%s lacks what every provider has: %+v", name, p)
+		if name != "generic" && name != "capture" {
+			checkProvider(t, p)
 		}
-		if p.Username.Is.Expected == "" || p.Password.Is.Expected == "" {
-			t.Errorf("%s does not say what its credential is", name)
+	}
+}
+
+func checkProvider(t *testing.T, p *Preset) {
+	t.Helper()
+	if p.Family == "" || p.Host.Is == "" || len(p.Ports.Is) == 0 || p.Sender.Is == "" || p.Tracking.Is == "" || p.Feedback.Is == "" {
+		t.Errorf("%s lacks what every provider has: %+v", p.Name, p)
+	}
+	for _, way := range p.Ports.Is {
+		if way.TLS != "implicit" && way.TLS != "starttls" {
+			t.Errorf("%s: port %+v", p.Name, way)
 		}
-		for _, f := range []Form{p.Username.Is, p.Password.Is} {
-			if f.Form != "address" {
-				regexp.MustCompile(f.Form)
+	}
+	for _, f := range []Form{p.Username.Is, p.Password.Is} {
+		if f.Form != "address" {
+			regexp.MustCompile(f.Form)
+		}
+		for _, r := range f.Refuse {
+			regexp.MustCompile(r.Form)
+			if !strings.Contains(r.Because, "expected") {
+				t.Errorf("%s: %q does not say what is expected", p.Name, r.Because)
 			}
-			for _, r := range f.Refuse {
-				regexp.MustCompile(r.Form)
-			}
 		}
-		region := p.Region
-		if len(p.Regions.Is) > 0 {
-			region = p.Regions.Is[0]
+	}
+	for _, pattern := range p.OtherHosts.Is {
+		if _, err := path.Match(pattern, ""); err != nil {
+			t.Errorf("%s: host %q: %v", p.Name, pattern, err)
 		}
-		if host, _, ok := p.HostIn(region); !ok || strings.ContainsAny(host, "{}") {
-			t.Errorf("%s: host %q", name, host)
+	}
+	for _, region := range append(p.Regions.Is, p.Region) {
+		host, _, ok := p.HostIn(region)
+		if region == "" && strings.Contains(p.Host.Is, "{region}") {
+			continue // it must be told
 		}
-		for _, field := range p.SwitchOff.Is {
-			if !strings.Contains(field, ": ") || len(field) > 998 {
-				t.Errorf("%s: no field: %q", name, field)
-			}
+		if serving, _ := Serving(host); !ok || strings.ContainsAny(host, "{}") || serving == nil || serving.Family != p.Family {
+			t.Errorf("%s: host %q of region %q", p.Name, host, region)
+		}
+	}
+	for _, field := range p.SwitchOff.Is {
+		if !strings.Contains(field, ": ") || len(field) > 998 {
+			t.Errorf("%s: no field: %q", p.Name, field)
 		}
 	}
 }
@@ -67,7 +82,7 @@ func checkFacts(t *testing.T, name string, v reflect.Value) {
 		}
 	case reflect.Struct:
 		if is := v.FieldByName("Is"); is.IsValid() {
-			if !v.IsZero() && (v.FieldByName("Source").String() == "" || !regexp.MustCompile(`^\d{4}-\d\d-\d\d$`).MatchString(v.FieldByName("AsOf").String())) {
+			if !v.IsZero() && (v.FieldByName("Source").String() == "" || !regexp.MustCompile(`^\d{4}-\d\d(-\d\d)?$`).MatchString(v.FieldByName("AsOf").String())) {
 				t.Errorf("%s: %+v does not say where it is from", name, v.Interface())
 			}
 			return
@@ -114,6 +129,7 @@ func TestJudge(t *testing.T) {
 		{"gmail", "shop", "abcdefghijklmnop", "", "full address"},
 		{"ses", "AKIAIOSFODNN7EXAMPLE", strings.Repeat("B", 44), "", ""},
 		{"ses", "AKIAIOSFODNN7EXAMPLE", strings.Repeat("w", 40), "secret access key", ""},
+		{"ses", "shop@example.com", strings.Repeat("B", 44), "address", ""},
 		{"ses", "ASIAIOSFODNN7EXAMPLE", strings.Repeat("B", 44), "temporary", ""},
 		{"sendgrid", "apikey", "SG.x.y", "", ""},
 		{"sendgrid", "me@example.com", "SG.x.y", "apikey", ""},
@@ -122,6 +138,10 @@ func TestJudge(t *testing.T) {
 		{"mailgun", "postmaster@mg.example.com", "key-1", "API key", ""},
 		{"sparkpost", "SMTP_Injection:X-MSYS-SUBACCOUNT=1", "k", "", ""},
 		{"sparkpost", "me", "k", "SMTP_Injection", ""},
+		{"postmark", "shop@example.com", "k", "token", ""},
+		{"nhncloud", "shop@example.com", "k", "AppKey", ""},
+		{"fastmail", "a@fastmail.com", "abcd 1234 efgh 5678", "", ""},
+		{"microsoft365", "a@example.com", "p", "", "December 2026"},
 		{"outlook", "a@outlook.com", "p", "", "OAuth"},
 	} {
 		p, _ := Find(tt.preset)
@@ -138,19 +158,29 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-func TestFamily(t *testing.T) {
+func TestServing(t *testing.T) {
 	for host, want := range map[string]string{
 		"smtp.gmail.com":                            "google",
+		"smtp.googlemail.com":                       "google",
 		"email-smtp.eu-west-1.amazonaws.com":        "ses",
 		"email-smtp.us-east-1.amazonaws.com":        "ses",
 		"smtp.eu.mailgun.org":                       "mailgun",
 		"smtp.zoho.com.au":                          "zoho",
-		"mail.example.com":                          "mail.example.com",
-		"email-smtp.us-east-1.amazonaws.com.evil.x": "email-smtp.us-east-1.amazonaws.com.evil.x",
+		"smtppro.zoho.eu":                           "zoho",
+		"smtp.zohocloud.ca":                         "zoho",
+		"smtp-broadcasts.postmarkapp.com":           "postmark",
 		"smtp-relay.gmail.com":                      "google-relay",
+		"mail.example.com":                          "",
+		"":                                          "",
+		"email-smtp.us-east-1.amazonaws.com.evil.x": "",
+		"xsmtp.gmail.com":                           "",
 	} {
-		if got := Family(host); got != want {
-			t.Errorf("%s: %s, want %s", host, got, want)
+		got := ""
+		if p, ok := Serving(host); ok {
+			got = p.Family
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", host, got, want)
 		}
 	}
 }
