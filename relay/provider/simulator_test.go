@@ -130,3 +130,51 @@ func TestSimulatedTroubles(t *testing.T) {
 		}
 	}
 }
+
+// A preset, with a login of the form that it describes, gets a message through
+// what plays its provider; nothing about it is odd.
+func TestPresetsAtSimulators(t *testing.T) {
+	logins := map[string][2]string{
+		"brevo":        {"8a1b2c@smtp-brevo.com", "xsmtpsib-1"},
+		"fastmail":     {"shop@example.com", "abcd 1234 efgh 5678"},
+		"icloud":       {"shop@icloud.com", "abcd-efgh-ijkl-mnop"},
+		"mailgun":      {"postmaster@mg.example.com", "sesam"},
+		"mailjet":      {strings.Repeat("0a", 16), strings.Repeat("1b", 16)},
+		"naver":        {"shop", "sesam"},
+		"daum":         {"shop", "sesam"},
+		"kakao":        {"shop", "sesam"},
+		"nhncloud":     {"AppKey", "SecretKey"},
+		"postmark":     {"01234567-89ab-cdef-0123-456789abcdef", "01234567-89ab-cdef-0123-456789abcdef"},
+		"sendgrid":     {"", "SG.x.y"},
+		"ses":          {"AKIAIOSFODNN7EXAMPLE", strings.Repeat("B", 44)},
+		"sparkpost":    {"", "key"},
+		"zoho":         {"shop@example.com", "sesam"},
+		"naverworks":   {"shop@example.com", "sesam"},
+		"mandrill":     {"shop", "sesam"},
+		"generic":      {"shop@example.com", "sesam"},
+		"microsoft365": {"shop@example.com", "sesam"},
+	}
+	for _, preset := range speakable() {
+		t.Run(preset, func(t *testing.T) {
+			t.Parallel()
+			login, ok := logins[preset]
+			if !ok { // Google and Yahoo
+				login = [2]string{"shop@example.com", "abcd efgh ijkl mnop"}
+			}
+			known := Settings{Preset: preset, Username: login[0], Password: login[1]}.Resolved()
+			sim, s := simulated(t, simulator.Options{Preset: preset, Logins: map[string]string{known.Username: known.Password}})
+			s.Preset, s.Username, s.Password = preset, login[0], login[1]
+			from := "shop@example.com"
+			if s.Resolved().LoginIsMailbox() {
+				from = s.Login()
+			}
+			if odd := s.Warnings(); len(odd) != 0 && preset != "microsoft365" {
+				t.Errorf("warns: %v", odd)
+			}
+			expect(t, client(t, s), letterFrom(from, "1@y.test", "2@y.test"), "taken, taken")
+			if out := sim.Taken(); len(out) != 1 || !out[0].TLS {
+				t.Errorf("taken %+v", out)
+			}
+		})
+	}
+}
