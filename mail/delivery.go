@@ -151,14 +151,18 @@ func (d *Delivery) catchUp() {
 	}
 }
 
-// Explain says in plain words what a provider's reply means and what to do.
+// Explain is what a provider's reply means, or what else was done: an id of the
+// catalogue, which has the words, and a reply class. Stored are these and the
+// detail alone; what earlier versions stored has words of its own.
 type Explain struct {
-	ID      string   `json:"id"`
-	Class   string   `json:"class"` // a reply class
-	Title   string   `json:"title"`
-	Meaning string   `json:"meaning"`
-	Steps   []string `json:"steps"`
-	Link    string   `json:"link"`
+	ID     string `json:"id"`
+	Class  string `json:"class"`
+	Detail string `json:"detail,omitempty"` // what only this case has, in English
+
+	Title   string   `json:"title,omitempty"`
+	Meaning string   `json:"meaning,omitempty"`
+	Steps   []string `json:"steps,omitempty"`
+	Link    string   `json:"link,omitempty"`
 }
 
 // The classes of replies. The strings are API.

@@ -36,7 +36,6 @@ type conn struct {
 	broken   bool // it can carry nothing more
 	messages int
 	heardAt  time.Time // when the last reply came
-	sender   string    // of the transaction that runs
 }
 
 // A step is one part of the way to a connection that can carry mail.

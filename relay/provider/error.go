@@ -9,7 +9,6 @@ import (
 	"syscall"
 
 	"backstamp/mail"
-	"backstamp/relay/provider/catalogue"
 )
 
 // An Error is why a provider did not take a message or could not be asked.
@@ -34,8 +33,7 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Explain says what it means and what to do; words are the catalogue's where it
-// has the id.
+// Explain names what it means; the words are the catalogue's.
 func (e *Error) Explain() *mail.Explain { return e.why }
 
 func (e *Error) attempt() mail.Attempt {
@@ -49,25 +47,27 @@ func (e *Error) attempt() mail.Attempt {
 	return a
 }
 
-// refusal is an Error made of a reply: what the catalogue says of it, else what
-// its code says.
+// refusal is an Error made of a reply.
 func (c *conn) refusal(stage string, r mail.Reply) *Error {
-	class := classify(stage, r)
-	why := explain(replyTopic(stage, class), class)
-	if id, known, ok := catalogue.Match(c.set.service().Family, c.sender, r); ok && (!connecting(stage) || aboutUs(known)) {
-		class, why = known, &mail.Explain{ID: id, Class: known}
-	}
+	id, class := judge(c.set.service().Family, stage, r)
 	return &Error{
 		Stage: stage, Reply: r, Class: class,
-		Unreachable: connecting(stage) && class != mail.ClassThrottling,
-		why:         why,
+		Unreachable: connecting(stage) && class == mail.ClassTemporary,
+		why:         &mail.Explain{ID: id, Class: class},
 	}
 }
 
-// aboutUs reports whether a class speaks of this client: before MAIL no reply
-// can be about a message.
-func aboutUs(class string) bool {
-	return class != mail.ClassSender && class != mail.ClassRecipient && class != mail.ClassContent
+// as returns a copy of e with another meaning.
+func (e *Error) as(id, class string) *Error {
+	other := *e
+	other.Class, other.why = class, &mail.Explain{ID: id, Class: class}
+	return &other
+}
+
+// explain names the words for a topic: a reply class, or a way in which things
+// go wrong without a reply.
+func explain(topic, class string) *mail.Explain {
+	return &mail.Explain{ID: "generic." + topic, Class: class}
 }
 
 // failure is an Error without a reply; topic says which explanation fits.

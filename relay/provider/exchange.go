@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"backstamp/internal/clock"
 	"backstamp/internal/crash"
 	"backstamp/mail"
+	"backstamp/relay/provider/catalogue"
 )
 
 // flightMax is how many commands go out before their replies are read: MAIL,
@@ -42,9 +44,6 @@ type exchange struct {
 }
 
 func newExchange(c *conn, t mail.Transaction) *exchange {
-	if c != nil {
-		c.sender = t.Copy.MailFrom()
-	}
 	x := &exchange{conn: c, t: t, attempts: make([]mail.Attempt, len(t.Recipients))}
 	for i := range t.Recipients {
 		x.open = append(x.open, i)
@@ -87,9 +86,28 @@ func (x *exchange) settle(err error) {
 
 // decide settles one recipient.
 func (x *exchange) decide(recipient int, e *Error) {
+	e = x.blame(recipient, e)
 	x.last = e
 	x.attempts[recipient] = e.attempt()
 	x.open = slices.DeleteFunc(x.open, func(i int) bool { return i == recipient })
+}
+
+// blame tells whose fault it is where SES refuses a message because an address
+// is not verified: it says so of the sender and, in its sandbox, of recipients.
+// Other recipients are tried again without them.
+func (x *exchange) blame(recipient int, e *Error) *Error {
+	if e.why.ID != "ses.not-verified" {
+		return e
+	}
+	unverified := catalogue.Unverified(e.Reply)
+	named := func(addr string) bool { return slices.Contains(unverified, strings.ToLower(addr)) }
+	switch to := x.t.Recipients; {
+	case named(x.t.Copy.MailFrom()) || !slices.ContainsFunc(to, named):
+		return e
+	case named(to[recipient]):
+		return e.as("ses.sandbox", mail.ClassRecipient)
+	}
+	return e.as("ses.other-recipient", mail.ClassTemporary)
 }
 
 // prepare finds out whom this server can be asked to take the message for.

@@ -5,7 +5,22 @@ import (
 	"strings"
 
 	"backstamp/mail"
+	"backstamp/relay/provider/catalogue"
 )
+
+// judge says what a refusing reply of a service means: what the catalogue knows
+// of it, else what its code, its enhanced code and the stage say.
+func judge(service, stage string, r mail.Reply) (id, class string) {
+	class = classify(stage, r)
+	id, known, ok := catalogue.Match(service, r)
+	switch {
+	case !ok || connecting(stage) && !r.Temporary():
+		return "generic." + replyTopic(stage, class), class
+	case stage == "AUTH" && r.Permanent() && known != mail.ClassQuota:
+		return id, mail.ClassAuth // nothing but the login was refused
+	}
+	return id, known
+}
 
 // classify says what a refusing reply is about: by its code, its enhanced
 // code (RFC 3463) and the stage at which it came.

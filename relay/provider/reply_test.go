@@ -1,10 +1,14 @@
 package provider
 
 import (
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"backstamp/mail"
+	"backstamp/relay/provider/catalogue"
 )
 
 // reply reads a reply of one line.
@@ -84,23 +88,57 @@ func TestUpstreamID(t *testing.T) {
 	}
 }
 
-// Every topic that the code names has its words, and every class has some.
+// Every topic that the code names has its words.
 func TestExplain(t *testing.T) {
-	for _, topic := range []string{
-		"unreachable", "name", "certificate", "no-starttls", "turned-away", "no-login", "no-mechanism",
-		"broken", "uncertain", "ours", "address", "smtputf8", "8bit", "too-large",
-	} {
-		if e := explain(topic, "c"); e.ID != "generic."+topic || e.Class != "c" {
-			t.Errorf("%s: %+v", topic, e)
+	topic := regexp.MustCompile(`(?:explain|failure)\((?:"\w+", )?"([a-z0-9-]+)"|topic :?= "([a-z-]+)"|return "(turned-away)"`)
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, name := range files {
+		source, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range topic.FindAllStringSubmatch(string(source), -1) {
+			found++
+			if id := "generic." + m[1] + m[2] + m[3]; !strings.HasSuffix(name, "_test.go") {
+				if _, ok := catalogue.Find(id, "en"); !ok {
+					t.Errorf("%s: no words for %s", name, id)
+				}
+			}
 		}
 	}
-	if e := explain("nonsense", "c"); e.ID != "generic.temporary" {
-		t.Errorf("no topic: %+v", e)
+	if found < 15 {
+		t.Errorf("%d topics found", found)
 	}
-	for _, class := range []string{mail.ClassAuth, mail.ClassQuota, mail.ClassThrottling, mail.ClassTemporary,
-		mail.ClassSender, mail.ClassRecipient, mail.ClassContent, mail.ClassAccount} {
-		if explain(class, class).ID != "generic."+class {
-			t.Errorf("%s has no words", class)
+}
+
+// What the catalogue knows goes before what codes say, but nothing that comes
+// before MAIL fails a message, and at AUTH only the login is refused.
+func TestJudge(t *testing.T) {
+	for _, c := range []struct{ preset, stage, reply, want string }{
+		{"gmail", "AUTH", "535 5.7.8 Username and Password not accepted. x - gsmtp", "google.bad-credentials auth"},
+		{"generic", "AUTH", "535 5.7.8 Username and Password not accepted. x - gsmtp", "generic.auth auth"},
+		{"gmail", "MAIL", "550 5.4.5 Daily user sending quota exceeded.", "google.daily-limit quota"},
+		{"generic", "RCPT", "550 5.4.5 Daily sending limit exceeded", "generic.quota quota"},
+		{"sendgrid", "AUTH", "451 Authentication failed: Maximum credits exceeded", "sendgrid.credits quota"},
+		{"microsoft365", "message", "554 5.2.2 mailbox full; STOREDRV QuotaExceeded", "microsoft.mailbox-full account"},
+		{"microsoft365", "AUTH", "550 5.1.8 Access denied, bad outbound sender", "microsoft.blocked auth"},
+		{"microsoft365", "greeting", "550 5.1.8 Access denied, bad outbound sender", "generic.turned-away temporary"},
+		{"zoho", "MAIL", "530 Must issue a STARTTLS command first", "any.starttls-first account"},
+		{"generic", "AUTH", "530 5.7.0 Must issue a STARTTLS command first", "any.starttls-first auth"},
+		{"generic", "greeting", "421 Too many concurrent SMTP connections", "any.connections throttling"},
+		{"sendgrid", "MAIL", "550 Unauthenticated senders not allowed", "sendgrid.not-logged-in auth"},
+		{"ses", "AUTH", "454 Temporary authentication failure", "any.login-later throttling"},
+		{"generic", "RCPT", "553 Relaying disallowed as a@x.test", "generic.recipient recipient"},
+		{"zoho", "RCPT", "553 Relaying disallowed as a@x.test", "zoho.sender sender"},
+		{"generic", "message", "554 \x1b[2J\xff\xfe", "generic.content content"},
+	} {
+		s := Settings{Preset: c.preset}
+		if id, class := judge(s.service().Family, c.stage, reply(c.reply)); id+" "+class != c.want {
+			t.Errorf("%s, %s %s: got %s %s, want %s", c.preset, c.stage, c.reply, id, class, c.want)
 		}
 	}
 }

@@ -1,13 +1,30 @@
-// Package catalogue is what the replies of providers mean, and what to do about
-// them, in English and Korean: rows.yaml, for people to correct.
+// Package catalogue says what replies mean: which reply of which provider is of
+// what class, and in words of English and Korean what it means and what to do.
+// It is data, a file for each provider in data, for people to correct.
+//
+// Each file has entries, and services, the families of presets, for which alone
+// their rules count; without services they count for all. An entry has
+//
+//	id             what is kept with a delivery; it never changes its meaning
+//	class          what becomes of the mail, a reply class
+//	when           rules; one that fits suffices
+//	  code         one of these SMTP codes
+//	  enhanced     one of these enhanced codes (RFC 3463)
+//	  text         words of the reply, in any case, spacing and wrapping; what
+//	               " … " parts must come in this order
+//	source, as_of  where the reply is known from, and when it was looked up;
+//	               unconfirmed: no text of the provider was found
+//	link           a page that tells more
+//	en, ko         title, meaning and steps
+//
+// The first entry that fits counts, the provider's own before those of all.
 package catalogue
 
 import (
 	"bytes"
-	_ "embed"
-	"regexp"
+	"embed"
+	"fmt"
 	"slices"
-	"strings"
 	"sync"
 
 	"go.yaml.in/yaml/v4"
@@ -15,150 +32,99 @@ import (
 	"backstamp/mail"
 )
 
-//go:embed rows.yaml
-var file []byte
+//go:embed data/*.yaml
+var files embed.FS
 
-// A Row is one meaning, with the replies that have it.
-type Row struct {
-	ID       string   `yaml:"id"`
-	Services []string `yaml:"services"` // families of presets; none: any server
-	Codes    []int    `yaml:"codes"`
-	Enhanced []string `yaml:"enhanced"`
-	Text     string   `yaml:"text"` // a pattern, without regard to case
-	Never    bool     `yaml:"never"`
-	Class    string   `yaml:"class"`
-	Link     string   `yaml:"link"`
-	Like     string   `yaml:"like"` // the row whose words it has, and whose ID it gives
-	English  Words    `yaml:"en"`
-	Korean   Words    `yaml:"ko"`
-
-	pattern *regexp.Regexp
+type file struct {
+	Services []string `yaml:"services"`
+	Entries  []*entry `yaml:"entries"`
 }
 
-// Words are a meaning in one language.
-type Words struct {
+type entry struct {
+	ID     string `yaml:"id"`
+	Class  string `yaml:"class"`
+	When   []rule `yaml:"when"`
+	Source string `yaml:"source"`
+	AsOf   string `yaml:"as_of"`
+	Link   string `yaml:"link"`
+	En     words  `yaml:"en"`
+	Ko     words  `yaml:"ko"`
+
+	services []string
+}
+
+type words struct {
 	Title   string   `yaml:"title"`
 	Meaning string   `yaml:"meaning"`
 	Steps   []string `yaml:"steps"`
 }
 
-// rows reads the file once. Nobody changes what it returns.
-var rows = sync.OnceValue(func() []Row {
-	all, err := parse(file)
-	if err != nil {
-		panic(err) // it is part of the program, and a test reads it
+// all reads the files once, in the order of their names. Nobody changes what it
+// returns.
+var all = sync.OnceValue(func() []*entry {
+	var entries []*entry
+	dir, err := files.ReadDir("data")
+	for _, f := range dir {
+		text, err := files.ReadFile("data/" + f.Name())
+		if err == nil {
+			entries, err = read(entries, text)
+		}
+		if err != nil {
+			panic(fmt.Errorf("catalogue %s: %w", f.Name(), err)) // it is part of the program, and a test reads it
+		}
 	}
-	return all
+	if err != nil {
+		panic(err)
+	}
+	return entries
 })
 
-func parse(text []byte) (all []Row, err error) {
+func read(entries []*entry, text []byte) ([]*entry, error) {
+	var f file
 	l, err := yaml.NewLoader(bytes.NewReader(text), yaml.WithKnownFields())
 	if err == nil {
-		err = l.Load(&all)
+		err = l.Load(&f)
 	}
-	for i := range all {
-		if err == nil && all[i].Text != "" {
-			all[i].pattern, err = regexp.Compile("(?i)" + all[i].Text)
+	for _, e := range f.Entries {
+		e.services = f.Services
+		for i := range e.When {
+			e.When[i].compile()
 		}
 	}
-	return all, err
+	return append(entries, f.Entries...), err
 }
 
-// textMax is how much of a reply is looked at, in octets.
-const textMax = 4 << 10
+// find returns the entry of an id, nil where there is none.
+func find(id string) *entry {
+	entries := all()
+	if i := slices.IndexFunc(entries, func(e *entry) bool { return e.ID == id }); i >= 0 {
+		return entries[i]
+	}
+	return nil
+}
 
-// Match returns the meaning of a reply of a service, which is named by the
-// family of its preset, or is "". The sender is that of the envelope. ok is
-// false where no row fits.
-func Match(service, sender string, r mail.Reply) (id, class string, ok bool) {
-	text := flat(r)
-	for _, row := range rows() {
-		if !row.fits(service, r, text) {
-			continue
+// Match finds out what a refusing reply of a service means, which is named by
+// the family of its preset, or is "": the entry's id, by which Find tells more,
+// and its class. ok is false where no entry knows it.
+func Match(service string, r mail.Reply) (id, class string, ok bool) {
+	if !r.Temporary() && !r.Permanent() {
+		return "", "", false
+	}
+	said := listen(r)
+	for _, own := range []bool{true, false} {
+		for _, e := range all() {
+			if e.counts(service, own) && slices.ContainsFunc(e.When, said.fits) {
+				return e.ID, e.Class, true
+			}
 		}
-		if row.ID == "ses.not-verified" && sender != "" && !namesSender(text, sender) {
-			return "ses.sandbox", mail.ClassRecipient, true
-		}
-		if row.Like != "" {
-			return row.Like, row.Class, true
-		}
-		return row.ID, row.Class, true
 	}
 	return "", "", false
 }
 
-func (row *Row) fits(service string, r mail.Reply, text string) bool {
-	return !row.Never &&
-		(len(row.Services) == 0 || slices.Contains(row.Services, service)) &&
-		(len(row.Codes) == 0 || slices.Contains(row.Codes, r.Code)) &&
-		(len(row.Enhanced) == 0 || slices.Contains(row.Enhanced, r.Enhanced())) &&
-		(row.pattern == nil || row.pattern.MatchString(text))
-}
-
-// flat is the text of a reply on one line, however the server wrapped it, with
-// the enhanced code once.
-func flat(r mail.Reply) string {
-	var words []string
-	code := r.Enhanced()
-	size := 0
-	for i, line := range r.Lines {
-		if i > 0 && code != "" {
-			line = strings.TrimPrefix(strings.TrimSpace(line), code)
-		}
-		words = append(words, strings.Fields(line)...)
-		if size += len(line); size > textMax {
-			break
-		}
+// counts reports whether an entry is one of the service's own, or else of all.
+func (e *entry) counts(service string, own bool) bool {
+	if own {
+		return slices.Contains(e.services, service)
 	}
-	text := strings.Join(words, " ")
-	return text[:min(len(text), textMax)]
-}
-
-// namesSender reports whether SES names the sender, or its domain, among the
-// identities that failed its check; where it lists none it may be.
-func namesSender(text, sender string) bool {
-	_, list, ok := strings.Cut(strings.ToLower(text), "region ")
-	if ok {
-		_, list, ok = strings.Cut(list, ":")
-	}
-	if !ok {
-		return true
-	}
-	sender = strings.ToLower(sender)
-	domain := sender[strings.LastIndexByte(sender, '@')+1:]
-	for _, identity := range strings.FieldsFunc(list, func(c rune) bool { return c == ',' || c == ' ' || c == '<' || c == '>' }) {
-		if identity == sender || identity == domain || strings.HasSuffix(identity, "="+sender) {
-			return true
-		}
-	}
-	return false
-}
-
-// Find returns the words for an id in a language, "ko" or English; ok is false
-// for an id that no row has.
-func Find(id, lang string) (x mail.Explain, ok bool) {
-	i := slices.IndexFunc(rows(), func(row Row) bool { return row.ID == id && row.Like == "" })
-	if i < 0 {
-		return mail.Explain{}, false
-	}
-	row := rows()[i]
-	w := row.English
-	if lang == "ko" {
-		w = row.Korean
-	}
-	return mail.Explain{ID: row.ID, Class: row.Class, Title: w.Title, Meaning: w.Meaning, Steps: slices.Clone(w.Steps), Link: row.Link}, true
-}
-
-// Shown returns an explanation with its words in a language: those of the
-// catalogue where it has the id, else those that were kept. nil is nil.
-func Shown(x *mail.Explain, lang string) *mail.Explain {
-	if x == nil {
-		return nil
-	}
-	words, ok := Find(x.ID, lang)
-	if !ok {
-		return x
-	}
-	words.Class = x.Class
-	return &words
+	return len(e.services) == 0
 }
