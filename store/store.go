@@ -101,12 +101,13 @@ type Usage struct {
 
 // ProviderState is what outlives a restart of a provider's credential.
 type ProviderState struct {
-	Credential string    `json:"credential"` // a hash of host family and login
-	State      string    `json:"state"`      // StateOK, StateParked, StateHeld
-	Reason     string    `json:"reason,omitempty"`
-	Since      time.Time `json:"since,omitzero"`
-	Until      time.Time `json:"until,omitzero"`
-	LastError  string    `json:"last_error,omitempty"`
+	Credential string        `json:"credential"` // a hash of host family and login
+	State      string        `json:"state"`      // StateOK, StateParked, StateHeld
+	Reason     string        `json:"reason,omitempty"`
+	Since      time.Time     `json:"since,omitzero"`
+	Until      time.Time     `json:"until,omitzero"`
+	LastError  string        `json:"last_error,omitempty"`
+	Explain    *mail.Explain `json:"explain,omitempty"` // of LastError
 }
 
 // The states of a provider. The strings are API.

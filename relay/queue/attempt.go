@@ -143,7 +143,7 @@ func (w *worker) isolate(m *mail.Message, ds []mail.Delivery) {
 	for _, d := range ds {
 		o := mail.Outcome{Message: d.Message, Index: d.Index, At: w.clock.Now(), Explain: deadly()}
 		hold(&o, mail.HoldDamaged, time.Time{})
-		o.Text = o.Explain.Meaning
+		o.Text = fmt.Sprintf("the program ended %d times in a row while it made this message ready", mostCrash)
 		os = append(os, o)
 		w.results = append(w.results, result{index: d.Index, status: o.Status})
 	}

@@ -28,7 +28,7 @@ func TestDamagedContent(t *testing.T) {
 			return nil
 		})
 		wait(time.Minute)
-		if d := h.want(id, 1, "held damaged"); !d.NextAttempt.IsZero() || d.Attempts != 1 || d.Explain == nil || d.Explain.ID != "damaged" {
+		if d := h.want(id, 1, "held damaged"); !d.NextAttempt.IsZero() || d.Attempts != 1 || d.Explain == nil || d.Explain.ID != "queue.damaged" {
 			t.Errorf("%+v", d)
 		}
 		if text := h.lastEvent(id, 1).Text; !strings.Contains(text, "corrupt") {
@@ -77,7 +77,7 @@ func TestPoisonStopsNobody(t *testing.T) {
 			h.want(id, 1, "deferred")
 			wait(5 * time.Minute)
 			d := h.want(id, 1, "held damaged")
-			if d.Attempts != 3 || d.Uncertain || d.Explain == nil || d.Explain.ID != "crash" {
+			if d.Attempts != 3 || d.Uncertain || d.Explain == nil || d.Explain.ID != "queue.crash" {
 				t.Errorf("%s: %+v", kind, d)
 			}
 			wait(100 * time.Hour)

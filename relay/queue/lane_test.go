@@ -83,7 +83,7 @@ func TestParkingHoldsTheDeferred(t *testing.T) {
 		deferred := h.put(h.message(main, "a@x.test"))
 		h.want(deferred, 1, "deferred")
 		h.put(h.message(main, "b@x.test"))
-		if d := h.want(deferred, 1, "held auth"); d.Explain == nil || !strings.Contains(d.Explain.Meaning, "5.7.8 bad login") {
+		if d := h.want(deferred, 1, "held auth"); d.Explain == nil || !strings.Contains(d.Explain.Detail, "5.7.8 bad login") {
 			t.Errorf("explained as %+v", d.Explain)
 		}
 		h.routes(map[string]Provider{main: p}) // a reload
@@ -262,7 +262,7 @@ func TestProviderGone(t *testing.T) {
 		h.routes(map[string]Provider{main: p, "shop/spare": spare})
 		id := h.put(h.message(main, "a@x.test"))
 		h.routes(map[string]Provider{"shop/spare": spare})
-		if d := h.want(id, 1, "held provider-gone"); !d.NextAttempt.IsZero() || d.Explain == nil || !strings.Contains(d.Explain.Meaning, main) {
+		if d := h.want(id, 1, "held provider-gone"); !d.NextAttempt.IsZero() || d.Explain == nil || !strings.Contains(d.Explain.Detail, main) {
 			t.Errorf("%+v", d)
 		}
 		late := h.put(h.message(main, "b@x.test")) // bound before the reload

@@ -79,7 +79,7 @@ func TestDeadlyMessageIsIsolated(t *testing.T) {
 			t.Fatal("one more life ended on the message")
 		}
 		for i := range 2 {
-			if d := h.want(bad.ID, i+1, "held damaged"); d.Explain == nil || len(d.Explain.Steps) == 0 || d.Attempts != 0 {
+			if d := h.want(bad.ID, i+1, "held damaged"); d.Explain == nil || d.Explain.ID != "queue.deadly" || d.Attempts != 0 {
 				t.Errorf("held as %+v", d)
 			}
 		}

@@ -30,7 +30,7 @@ func (q *Queue) Hold(ctx context.Context, id mail.ID) (int, error) {
 	return q.change(ctx, []mail.ID{id}, func(d mail.Delivery, _ time.Time) (o mail.Outcome, ok bool) {
 		hold(&o, mail.HoldOperator, time.Time{})
 		o.Text = "held by the operator"
-		o.Explain = waits(o.Reason, "Somebody had the queue hold this message. It waits until it is released.")
+		o.Explain = waits(o.Reason, "")
 		return o, d.Reason != mail.HoldOperator
 	})
 }

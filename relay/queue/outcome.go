@@ -165,85 +165,43 @@ func statusCode(a mail.Attempt) string {
 // unanswered explains a try that got no reply, for clients that do not say
 // more themselves.
 func unanswered(err error) *mail.Explain {
-	return &mail.Explain{
-		ID: "no-reply", Class: mail.ClassTemporary, Title: "No answer from the provider",
-		Meaning: mail.Escape(err.Error()),
-		Steps:   []string{"Nothing to do at first: it is tried again by itself.", "If it goes on, run: backstamp test PROVIDER --to ADDR"},
-	}
+	return &mail.Explain{ID: "queue.no-reply", Class: mail.ClassTemporary, Detail: mail.Escape(err.Error())}
 }
 
 // crash is the try of a message that could not be made ready or stopped us.
 func crash(err error, uncertain bool) mail.Attempt {
 	return mail.Attempt{Err: err, Uncertain: uncertain, Explain: &mail.Explain{
-		ID: "crash", Class: mail.ClassTemporary, Title: "This message could not be made ready for sending",
-		Meaning: mail.Escape(err.Error()),
-		Steps: []string{
-			"After three such tries it is held as damaged; other mail goes on.",
-			"Look at it: backstamp show ID --raw",
-			"Then try it again or give it up: backstamp queue retry ID, backstamp queue drop ID",
-		},
+		ID: "queue.crash", Class: mail.ClassTemporary, Detail: mail.Escape(err.Error()),
 	}}
 }
 
 // dropped explains a delivery that the operator gave up.
-func dropped() *mail.Explain {
-	return &mail.Explain{
-		ID: "dropped", Class: mail.ClassTemporary, Title: "Dropped by the operator",
-		Meaning: "Somebody took this message out of the queue. It is not tried any more.",
-		Steps:   []string{"If it is to arrive all the same, send it again."},
-	}
-}
+func dropped() *mail.Explain { return &mail.Explain{ID: "queue.dropped", Class: mail.ClassTemporary} }
 
 // moved explains a delivery that the operator gave to another provider.
 func moved(from, to string) *mail.Explain {
-	return &mail.Explain{
-		ID: "moved", Class: mail.ClassTemporary, Title: "Moved to another provider",
-		Meaning: fmt.Sprintf("Somebody moved this delivery from %s to %s, which tries it next.", from, to),
-		Steps:   []string{"Nothing to do."},
-	}
+	return &mail.Explain{ID: "queue.moved", Class: mail.ClassTemporary, Detail: fmt.Sprintf("from %s to %s", from, to)}
 }
 
 // deadly explains a hold of a message that ended the program.
 func deadly() *mail.Explain {
-	return &mail.Explain{
-		ID: "crash", Class: mail.ClassContent, Title: "The program ended while it made this message ready",
-		Meaning: fmt.Sprintf("The program ended %d times in a row at the moment at which it made this message ready for sending. It is kept apart, so that other mail goes on.", mostCrash),
-		Steps: []string{
-			"Look for the reason at the end of the log of those times: little memory is the usual one.",
-			"Look at the message: backstamp show ID --raw",
-			"Then try it again or give it up: backstamp queue retry ID, backstamp queue drop ID",
-		},
-	}
+	return &mail.Explain{ID: "queue.deadly", Class: mail.ClassContent, Detail: fmt.Sprintf("%d times", mostCrash)}
 }
 
 // waits explains a hold that came without a try of its own.
-func waits(reason, meaning string) *mail.Explain {
-	x := &mail.Explain{ID: reason, Meaning: meaning}
+func waits(reason, detail string) *mail.Explain {
+	x := &mail.Explain{ID: "queue." + reason, Detail: detail}
 	switch reason {
 	case mail.HoldAuth:
-		x.Class, x.Title = mail.ClassAuth, "The provider is parked"
-		x.Steps = []string{
-			"Put username and password of the provider right, then run: backstamp reload",
-			"Or send it another way: backstamp queue move --to ACCOUNT/NAME ID",
-		}
+		x.ID, x.Class = "queue.parked", mail.ClassAuth
 	case mail.HoldQuota:
-		x.Class, x.Title = mail.ClassQuota, "The provider's quota is used up"
-		x.Steps = []string{"Nothing to do: it goes out when the window opens.", "To try at once, run: backstamp queue retry ID"}
+		x.Class = mail.ClassQuota
 	case mail.HoldOperator:
-		x.Class, x.Title = mail.ClassTemporary, "Held by the operator"
-		x.Steps = []string{"Release it: backstamp queue retry ID", "Or give it up: backstamp queue drop ID"}
+		x.Class = mail.ClassTemporary
 	case mail.HoldProviderGone:
-		x.Class, x.Title = mail.ClassAccount, "Its provider is gone from the configuration"
-		x.Steps = []string{
-			"Bring the provider back, then run: backstamp reload",
-			"Or send it another way: backstamp queue move --to ACCOUNT/NAME ID",
-		}
+		x.Class = mail.ClassAccount
 	case mail.HoldDamaged:
-		x.Class, x.Title = mail.ClassContent, "This message cannot be read from the store"
-		x.Steps = []string{
-			"Look at the disk that holds data_dir, and bring the message back from a backup.",
-			"Then try it again or give it up: backstamp queue retry ID, backstamp queue drop ID",
-		}
+		x.Class = mail.ClassContent
 	}
 	return x
 }

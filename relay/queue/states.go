@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"backstamp/mail"
+	"backstamp/relay/provider/catalogue"
 	"backstamp/store"
 )
 
@@ -74,12 +75,12 @@ func (s *scheduler) learn(l *lane, j *job, a mail.Attempt) {
 	case a.Class == mail.ClassAuth && stale:
 		s.sweepDue = true // it is held for a state that is over
 	case a.Class == mail.ClassAuth:
-		s.park(l, j.provider, said(a))
+		s.park(l, j.provider, a)
 	case a.Class == mail.ClassQuota && !stale && !l.blocked():
-		s.limit(l, j.provider, said(a))
+		s.limit(l, j.provider, a)
 	}
 	if !a.Taken() && !about(a) {
-		l.state.LastError = said(a)
+		l.state.LastError, l.state.Explain = said(a), a.Explain
 		s.changed = true
 	}
 	if j.probe && !stale && proves(a) {
@@ -102,24 +103,32 @@ func proves(a mail.Attempt) bool {
 }
 
 // park stops a lane whose login was refused.
-func (s *scheduler) park(l *lane, provider, reply string) {
-	s.log.Error("provider parked: it refused the login; its mail is held", "provider", provider, "err", reply)
+func (s *scheduler) park(l *lane, provider string, a mail.Attempt) {
+	s.log.Error("provider parked: it refused the login; its mail is held", "provider", provider, "means", means(a), "err", said(a))
 	s.metrics.parked.WithLabelValues(provider).Inc()
-	s.set(l, store.ProviderState{State: store.StateParked, Reason: mail.HoldAuth, LastError: reply})
+	s.set(l, store.ProviderState{State: store.StateParked, Reason: mail.HoldAuth, LastError: said(a), Explain: a.Explain})
 	l.ready, l.probeAt = false, s.clock.Now().Add(probeEvery)
 }
 
+// means says in a few words what a refusal means.
+func means(a mail.Attempt) string {
+	if x := catalogue.Shown(a.Explain, "en"); x != nil {
+		return x.Title
+	}
+	return a.Class
+}
+
 // limit stops a lane whose quota is used up.
-func (s *scheduler) limit(l *lane, provider, reply string) {
+func (s *scheduler) limit(l *lane, provider string, a mail.Attempt) {
 	until := s.clock.Now().Add(quotaWindow)
-	s.log.Warn("provider held: its quota is used up", "provider", provider, "until", until, "err", reply)
-	s.set(l, store.ProviderState{State: store.StateHeld, Reason: mail.HoldQuota, Until: until, LastError: reply})
+	s.log.Warn("provider held: its quota is used up", "provider", provider, "until", until, "means", means(a), "err", said(a))
+	s.set(l, store.ProviderState{State: store.StateHeld, Reason: mail.HoldQuota, Until: until, LastError: said(a), Explain: a.Explain})
 }
 
 // free lets a lane work again.
 func (s *scheduler) free(l *lane) {
 	s.log.Info("provider no longer "+l.state.State, "provider", strings.Join(s.providers(l), " "))
-	s.set(l, store.ProviderState{State: store.StateOK, LastError: l.state.LastError})
+	s.set(l, store.ProviderState{State: store.StateOK, LastError: l.state.LastError, Explain: l.state.Explain})
 }
 
 // set changes the state of a lane, and sees to the mail that it concerns.
