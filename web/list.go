@@ -96,7 +96,8 @@ func (h *Handler) listMessages(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return list(h, w, r, h.store.Messages(r.Context(), f), func(row store.Row) any { return newMessageRow(row, language(r)) })
+	lang := languageOf(r)
+	return list(h, w, r, h.store.Messages(r.Context(), f), func(row store.Row) any { return newMessageRow(row, lang) })
 }
 
 // filter reads which messages a request asks for.
@@ -106,7 +107,7 @@ func (h *Handler) filter(r *http.Request) (store.Filter, error) {
 		Status: mail.Status(q.Get("status")), Account: q.Get("account"), Provider: q.Get("provider"),
 		From: q.Get("from"), To: q.Get("to"), Subject: q.Get("subject"), MessageID: q.Get("message-id"), Tag: q.Get("tag"),
 	}
-	err := known(r, "status", "account", "provider", "from", "to", "subject", "message-id", "tag", "since", "limit")
+	err := known(r, "status", "account", "provider", "from", "to", "subject", "message-id", "tag", "since", "limit", "lang")
 	if err != nil {
 		return f, err
 	}
@@ -158,13 +159,14 @@ func (h *Handler) since(s string) (time.Time, error) {
 }
 
 func (h *Handler) listQueue(w http.ResponseWriter, r *http.Request) error {
+	lang := languageOf(r)
 	return list(h, w, r, h.store.Unfinished(r.Context()), func(d mail.Delivery) any {
-		return queueRow{ID: d.Message, Message: d.Message, Provider: d.Provider, deliveryRow: newDeliveryRow(d, language(r))}
+		return queueRow{ID: d.Message, Message: d.Message, Provider: d.Provider, deliveryRow: newDeliveryRow(d, lang)}
 	})
 }
 
 func (h *Handler) listStatus(w http.ResponseWriter, r *http.Request) error {
-	rows, err := h.status(r.Context())
+	rows, err := h.status(r.Context(), languageOf(r))
 	if err != nil {
 		return err
 	}
@@ -172,7 +174,7 @@ func (h *Handler) listStatus(w http.ResponseWriter, r *http.Request) error {
 }
 
 // status joins the providers with what each took today (UTC).
-func (h *Handler) status(ctx context.Context) ([]statusRow, error) {
+func (h *Handler) status(ctx context.Context, lang string) ([]statusRow, error) {
 	if h.do.Providers == nil {
 		return nil, nil
 	}
@@ -192,7 +194,7 @@ func (h *Handler) status(ctx context.Context) ([]statusRow, error) {
 	}
 	rows := make([]statusRow, len(providers))
 	for i, p := range providers {
-		rows[i] = newStatusRow(p, sent[p.Account+"/"+p.Name])
+		rows[i] = newStatusRow(p, sent[p.Account+"/"+p.Name], lang)
 	}
 	return rows, nil
 }

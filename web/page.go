@@ -135,7 +135,7 @@ func (h *Handler) listPage(r *http.Request) (any, error) {
 		Lines     []listLine
 		Damaged   int
 		Providers []statusRow
-	}{Filter: f, Filtered: r.URL.RawQuery != "", Statuses: mail.Statuses}
+	}{Filter: f, Filtered: filtered(r), Statuses: mail.Statuses}
 	for row, err := range h.store.Messages(r.Context(), f) {
 		switch {
 		case errors.Is(err, store.ErrCorrupt):
@@ -147,8 +147,15 @@ func (h *Handler) listPage(r *http.Request) (any, error) {
 			data.Lines = append(data.Lines, newListLine(row))
 		}
 	}
-	data.Providers, err = h.status(r.Context())
+	data.Providers, err = h.status(r.Context(), languageOf(r))
 	return data, err
+}
+
+// filtered reports whether a request asks for less than everything.
+func filtered(r *http.Request) bool {
+	q := r.URL.Query()
+	q.Del("lang")
+	return len(q) > 0
 }
 
 // messagePage shows one message: what came in, what goes out, its links with
@@ -158,7 +165,7 @@ func (h *Handler) messagePage(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	show, err := h.show(r.Context(), row, language(r))
+	show, err := h.show(r.Context(), row, languageOf(r))
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package web
 import (
 	"cmp"
 	"encoding/json"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -86,7 +85,7 @@ type deliveryRow struct {
 	Reply         text        `json:"reply"`
 	UpstreamID    text        `json:"upstream_id"`
 	NextAttempt   moment      `json:"next_attempt"`
-	Explain       *explainRow `json:"explain"`
+	Explain       *ExplainRow `json:"explain"`
 	Opens         int         `json:"opens"`
 	Clicks        int         `json:"clicks"`
 	MachineOpens  int         `json:"machine_opens"`
@@ -97,7 +96,8 @@ type deliveryRow struct {
 	LastEvent     moment      `json:"last_event"`
 }
 
-type explainRow struct {
+// An ExplainRow is what a reply means, in words.
+type ExplainRow struct {
 	ID      string   `json:"id"`
 	Class   string   `json:"class"`
 	Title   string   `json:"title"`
@@ -178,15 +178,16 @@ type usageRow struct {
 }
 
 type statusRow struct {
-	Account   string `json:"account"`
-	Provider  string `json:"provider"`
-	Preset    string `json:"preset"`
-	State     string `json:"state"`
-	Until     moment `json:"until"`
-	Reason    text   `json:"reason"`
-	SentToday int    `json:"sent_today"`
-	Limit     number `json:"limit"`
-	LastError text   `json:"last_error"`
+	Account   string      `json:"account"`
+	Provider  string      `json:"provider"`
+	Preset    string      `json:"preset"`
+	State     string      `json:"state"`
+	Until     moment      `json:"until"`
+	Reason    text        `json:"reason"`
+	SentToday int         `json:"sent_today"`
+	Limit     number      `json:"limit"`
+	LastError text        `json:"last_error"`
+	Explain   *ExplainRow `json:"explain"`
 }
 
 func newMessageRow(r store.Row, lang string) messageRow {
@@ -215,31 +216,20 @@ func newDeliveryRow(d mail.Delivery, lang string) deliveryRow {
 	return deliveryRow{
 		Recipient: d.Recipient, Status: d.Status, Reason: text(d.Reason), Basis: text(d.Basis),
 		Attempts: d.Attempts, Uncertain: d.Uncertain, Reply: text(d.Reply), UpstreamID: text(d.UpstreamID),
-		NextAttempt: moment(d.NextAttempt), Explain: newExplainRow(catalogue.Shown(d.Explain, lang)),
+		NextAttempt: moment(d.NextAttempt), Explain: NewExplainRow(d.Explain, lang),
 		Opens: t.Opens, Clicks: t.Clicks, MachineOpens: t.MachineOpens, MachineClicks: t.MachineClicks,
 		UniqueOpens: t.UniqueOpens, UniqueClicks: t.UniqueClicks(),
 		FirstOpen: moment(t.FirstOpen), LastEvent: moment(t.LastEvent),
 	}
 }
 
-func newExplainRow(x *mail.Explain) *explainRow {
+// NewExplainRow puts an explanation into words of a language; nil is nil.
+func NewExplainRow(x *mail.Explain, lang string) *ExplainRow {
 	if x == nil {
 		return nil
 	}
-	return &explainRow{x.ID, x.Class, x.Title, x.Meaning, orEmpty(x.Steps), text(x.Link)}
-}
-
-// language is that of the words in an answer: "ko" or English. Lang in the query
-// comes before what the browser wants.
-func language(r *http.Request) string {
-	lang := r.URL.Query().Get("lang")
-	if lang == "" {
-		lang = r.Header.Get("Accept-Language")
-	}
-	if strings.HasPrefix(strings.ToLower(lang), "ko") {
-		return "ko"
-	}
-	return "en"
+	x = catalogue.Shown(x, lang)
+	return &ExplainRow{x.ID, x.Class, x.Title, x.Meaning, orEmpty(x.Steps), text(x.Link)}
 }
 
 // newShowRow makes a row that lacks its events. The plan may be nil.
@@ -268,11 +258,11 @@ func orEmpty(list []string) []string {
 	return list
 }
 
-func newStatusRow(p Provider, sent int) statusRow {
+func newStatusRow(p Provider, sent int, lang string) statusRow {
 	return statusRow{
 		Account: p.Account, Provider: p.Name, Preset: p.Preset, State: cmp.Or(p.State.State, store.StateOK),
 		Until: moment(p.State.Until), Reason: text(p.State.Reason), LastError: text(p.State.LastError),
-		SentToday: sent, Limit: number(p.Limit),
+		SentToday: sent, Limit: number(p.Limit), Explain: NewExplainRow(p.State.Explain, lang),
 	}
 }
 

@@ -20,7 +20,7 @@ const (
 	linkFields      = "index, url, tracked, label, decision, reason, clicks, machine_clicks"
 	eventFields     = "time, kind, class, rule, recipient, link, ip, user_agent, basis, count, message, text"
 	alignmentFields = "rule, from, identity, action"
-	statusFields    = "account, provider, preset, state, until, reason, sent_today, limit, last_error"
+	statusFields    = "account, provider, preset, state, until, reason, sent_today, limit, last_error, explain"
 	usageFields     = "account, provider, day, messages, recipients"
 )
 

@@ -33,7 +33,7 @@ func (h *Handler) showMessage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	show, err := h.show(r.Context(), row, language(r))
+	show, err := h.show(r.Context(), row, languageOf(r))
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"backstamp/mail"
 	"backstamp/relay/provider"
 	"backstamp/relay/provider/catalogue"
+	"backstamp/web"
 )
 
 func (p *program) testCommand() *cobra.Command {
@@ -90,18 +91,18 @@ func (p *program) test(ctx context.Context, conf *config.Config, s provider.Sett
 		return failed
 	}
 	if !p.json {
-		p.explain(s.Name, p.explained(err))
+		p.explain(s.Name, catalogue.Shown(explained(err), p.language()))
 	}
 	return exitf(exitFailed, "%v", err)
 }
 
-// explained is what the catalogue of replies says of an error, or nil.
-func (p *program) explained(err error) *mail.Explain {
+// explained names what an error means, or is nil.
+func explained(err error) *mail.Explain {
 	if e, ok := errors.AsType[interface {
 		error
 		Explain() *mail.Explain
 	}](err); ok {
-		return catalogue.Shown(e.Explain(), p.language())
+		return e.Explain()
 	}
 	return nil
 }
@@ -134,20 +135,20 @@ func testSender(conf *config.Config, s provider.Settings) string {
 
 // A stepRow is one step of test, as JSON.
 type stepRow struct {
-	Step       string        `json:"step"`
-	OK         bool          `json:"ok"`
-	Skipped    *string       `json:"skipped"`
-	Seconds    float64       `json:"seconds"`
-	Reply      *string       `json:"reply"`
-	Error      *string       `json:"error"`
-	Explain    *mail.Explain `json:"explain"`
-	Transcript []string      `json:"transcript,omitempty"`
+	Step       string          `json:"step"`
+	OK         bool            `json:"ok"`
+	Skipped    *string         `json:"skipped"`
+	Seconds    float64         `json:"seconds"`
+	Reply      *string         `json:"reply"`
+	Error      *string         `json:"error"`
+	Explain    *web.ExplainRow `json:"explain"`
+	Transcript []string        `json:"transcript,omitempty"`
 }
 
 func (p *program) stepRow(s provider.Step, transcript bool) stepRow {
 	row := stepRow{Step: s.Name, OK: s.Err == nil, Skipped: textOrNull(s.Skipped), Seconds: s.Duration.Seconds(), Reply: textOrNull(s.Reply)}
 	if s.Err != nil {
-		row.Error, row.Explain = textOrNull(s.Err.Error()), p.explained(s.Err)
+		row.Error, row.Explain = textOrNull(s.Err.Error()), web.NewExplainRow(explained(s.Err), p.language())
 	}
 	if transcript {
 		row.Transcript = s.Transcript

@@ -161,4 +161,7 @@ func (p *program) explain(about string, x *mail.Explain) {
 	for i, s := range x.Steps {
 		fmt.Fprintf(p.out, "  %d. %s\n", i+1, s)
 	}
+	if x.Link != "" {
+		fmt.Fprintf(p.out, "  %s\n", x.Link)
+	}
 }

@@ -48,6 +48,7 @@ func (p *program) showStatus(ctx context.Context, api *apiClient) error {
 		fmt.Fprintln(p.out)
 	}
 	degraded := false
+	var troubled []statusView
 	t := p.table("ACCOUNT", "PROVIDER", "PRESET", "STATE", "SENT TODAY", "LIMIT", "UNTIL", "LAST ERROR")
 	body, err := api.get(ctx, "/status", nil)
 	if err != nil {
@@ -59,7 +60,10 @@ func (p *program) showStatus(ctx context.Context, api *apiClient) error {
 		if err := unmarshal(line, &s); err != nil {
 			return err
 		}
-		degraded = degraded || s.State != "ok"
+		if s.State != "ok" {
+			degraded = true
+			troubled = append(troubled, s)
+		}
 		if p.json {
 			_, err := p.out.Write(line)
 			return err
@@ -80,6 +84,11 @@ func (p *program) showStatus(ctx context.Context, api *apiClient) error {
 	}
 	if err := t.flush(p.out); err != nil {
 		return err
+	}
+	if !p.json {
+		for _, s := range troubled {
+			p.explain(s.Account+"/"+s.Provider, s.Explain)
+		}
 	}
 	if degraded {
 		return &exitError{code: exitDegraded}

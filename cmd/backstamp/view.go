@@ -73,6 +73,7 @@ type (
 		SentToday                 int `json:"sent_today"`
 		Limit                     int
 		LastError                 string `json:"last_error"`
+		Explain                   *mail.Explain
 	}
 	usageView struct {
 		Account, Provider, Day string
