@@ -35,8 +35,9 @@ const (
 
 // A front owns the socket of one connection: TLS, deadlines, command lines,
 // the state of DATA and BDAT, and the transcript. Behind it a go-smtp server
-// and its session judge the commands, and the content once it is whole. Tolerance for odd clients has its place
-// here, before a command is read as what it says.
+// and its session judge the commands, and the content once it is whole.
+// Tolerance for odd clients has its place here, before a command is read as what
+// it says.
 type front struct {
 	server *Server
 	policy *Policy // as it was when the client came

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -71,11 +72,12 @@ func (p *program) backup(ctx context.Context, conf *config.Config, name string) 
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = claimName(f.Name(), name)
 	}
-	if err == nil {
-		err = durable.SyncDir(filepath.Dir(name))
-	}
 	if err != nil {
 		return "", exitf(exitFailed, "%s is not written: %v", name, err)
+	}
+	err = durable.SyncDir(filepath.Dir(name))
+	if err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, errors.ErrUnsupported) { // shares have no such call
+		return "", exitf(exitFailed, "%s is written, but may be gone after a loss of power: %v", name, err)
 	}
 	return damaged, nil
 }

@@ -272,7 +272,7 @@ func (w *worker) try(m *mail.Message, content mail.Content, ds []mail.Delivery) 
 	}
 	t := mail.Transaction{Message: m.ID, Copy: copied, Started: func(ctx context.Context) error {
 		began = true
-		if !w.job.started.IsZero() {
+		if w.job.first() && !w.job.ahead { // with the commit that kept it
 			return nil
 		}
 		return w.store.Start(ctx, w.clock.Now(), ds)

@@ -19,12 +19,11 @@ type job struct {
 	id       mail.ID
 	provider string
 	indexes  []int
-	started  time.Time // when Put marked them as begun; zero: not yet
 
 	// Of a first try, out of memory; else nil, to be read from the store.
 	message *mail.Message
 	content mail.ContentCloser // the job's to close
-	ahead   bool               // it waits for a slot, before what the store has
+	ahead   bool               // it waits for a slot; else Put marked its one transaction as begun
 
 	// Set when it is launched, or reserved its slot.
 	way     way
@@ -70,8 +69,7 @@ type lane struct {
 func (l *lane) blocked() bool { return l.state.State != store.StateOK }
 
 // A backlog holds jobs that wait, claimed from the store or at hand as they were
-// accepted. Its providers, and so accounts with entries of
-// their own, take turns.
+// accepted. Its providers, and so accounts with entries of their own, take turns.
 type backlog struct {
 	jobs  map[string][]*job // by provider
 	turns []string

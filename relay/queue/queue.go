@@ -4,10 +4,10 @@
 // Put stores a Message with one Delivery for each recipient and returns nil
 // only when they are durable. Where its provider has room, the first try
 // starts at once, out of memory, and is marked as begun in that same commit; some
-// more wait in memory for a connection to be free.
-// All else waits in the store, ordered by due time, from where one scheduler
-// goroutine claims it into a bounded backlog and hands it to workers. Nothing
-// polls: the scheduler sleeps until something is due or something happened.
+// more wait in memory for a connection. All else waits in the store, ordered by
+// due time, from where one scheduler goroutine claims it into a bounded backlog
+// and hands it to workers. Nothing polls: the scheduler sleeps until something is
+// due or something happened.
 //
 // Limits, parking and quotas belong to a credential, its lane: every provider
 // entry that uses the credential shares them. Lanes take turns, and so do the
@@ -285,8 +285,7 @@ func (q *Queue) reserve(w way, m *mail.Message, ds []mail.Delivery, held holding
 			if j.ahead {
 				waiting = append(waiting, d)
 			} else {
-				j.started = d.NextAttempt
-				ds[d.Index-1].Started = j.started
+				ds[d.Index-1].Started = d.NextAttempt
 			}
 			j.indexes = append(j.indexes, d.Index)
 			j.goesTo(d)

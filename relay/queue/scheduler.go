@@ -288,7 +288,7 @@ func (s *scheduler) admit(ds []mail.Delivery) {
 			l.backlog.size++
 			continue
 		}
-		last = &job{id: d.Message, provider: d.Provider, indexes: []int{d.Index}, started: d.Started}
+		last = &job{id: d.Message, provider: d.Provider, indexes: []int{d.Index}}
 		last.goesTo(d)
 		s.busy[k] = hand{waiting, last}
 		if l.blocked() {
@@ -365,7 +365,7 @@ func (s *scheduler) share(l *lane, j *job, indexes []int) []int {
 	if len(indexes) <= most {
 		return indexes
 	}
-	rest := &job{id: j.id, provider: j.provider, indexes: slices.Clone(indexes[most:]), started: j.started}
+	rest := &job{id: j.id, provider: j.provider, indexes: slices.Clone(indexes[most:])}
 	for _, i := range rest.indexes {
 		s.busy[key{j.id, i}] = hand{waiting, rest}
 	}
@@ -480,7 +480,7 @@ func (s *scheduler) putBack(j *job, rest []int) {
 	for _, i := range rest {
 		k := key{j.id, i}
 		if s.release(k, mail.Queued); s.busy[k].use == 0 {
-			ds = append(ds, mail.Delivery{Message: j.id, Index: i, Provider: j.provider, Started: j.started})
+			ds = append(ds, mail.Delivery{Message: j.id, Index: i, Provider: j.provider})
 		}
 	}
 	if s.stopping.Err() != nil {
@@ -524,7 +524,7 @@ func (s *scheduler) flush(l *lane) {
 			k := key{j.id, i}
 			delete(s.busy, k)
 			delete(s.strays, k)
-			ds = append(ds, mail.Delivery{Message: j.id, Index: i, Provider: j.provider, Started: j.started})
+			ds = append(ds, mail.Delivery{Message: j.id, Index: i, Provider: j.provider})
 		}
 		if j.probe {
 			l.probing, l.ready = false, true

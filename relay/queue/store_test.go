@@ -173,11 +173,7 @@ func (s *memStore) Release(ds []mail.Delivery) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, d := range ds {
-		k := key{d.Message, d.Index}
-		delete(s.leases, k)
-		if row := s.rows[k]; row != nil && !d.Started.IsZero() {
-			row.Started = time.Time{}
-		}
+		delete(s.leases, key{d.Message, d.Index})
 	}
 }
 
