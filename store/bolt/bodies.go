@@ -122,10 +122,18 @@ func (s *Store) orphan(t *tx, name string) bool {
 type osDisk struct{}
 
 func (osDisk) Create(name string) (file, error) {
-	return os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
+	return handle(os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600))
 }
 
-func (osDisk) Open(name string) (file, error) { return os.Open(name) }
+func (osDisk) Open(name string) (file, error) { return handle(os.Open(name)) }
 func (osDisk) Rename(from, to string) error   { return os.Rename(from, to) }
 func (osDisk) Remove(name string) error       { return os.Remove(name) }
 func (osDisk) SyncDir(name string) error      { return durable.SyncDir(name) }
+
+// handle keeps a nil file from being a file.
+func handle(f *os.File, err error) (file, error) {
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}

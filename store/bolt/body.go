@@ -111,6 +111,7 @@ func (b *body) spill() (err error) {
 	crash.At(crash.BeforeBody)
 	b.name = b.s.bodies.temporary()
 	if b.file, err = b.s.bodies.disk.Create(b.name); err != nil {
+		b.name = ""
 		return err
 	}
 	for i := int64(0); i < b.size && err == nil; i += int64(len(block{})) {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -40,4 +42,20 @@ func content(ctx context.Context, s *Store, id mail.ID) ([]byte, error) {
 	}
 	defer c.Close()
 	return io.ReadAll(io.NewSectionReader(c, 0, c.Size()))
+}
+
+// A body that got no file is let go of without a further word.
+func TestBodyWithoutAFile(t *testing.T) {
+	dir := t.TempDir()
+	s := opened(t, dir, Options{Create: true, InlineBody: 10})
+	if err := os.RemoveAll(filepath.Join(dir, bodiesName)); err != nil {
+		t.Fatal(err)
+	}
+	b := s.NewBody()
+	if _, err := b.Write(make([]byte, 100)); err == nil {
+		t.Fatal("written to no directory")
+	}
+	if err := b.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
 }
