@@ -60,17 +60,3 @@ func TestFieldsAreKeys(t *testing.T) {
 	}
 	check(reflect.TypeFor[Config]())
 }
-
-func TestDistance(t *testing.T) {
-	for _, c := range []struct {
-		a, b string
-		want int
-	}{
-		{"", "", 0}, {"a", "", 1}, {"", "ab", 2}, {"align", "align", 0}, {"aling", "align", 1},
-		{"adress", "address", 1}, {"listner", "listeners", 2}, {"kitten", "sitting", 3}, {"xyz", "abc", 3},
-	} {
-		if got := distance(c.a, c.b); got != c.want {
-			t.Errorf("distance(%q, %q) = %d, want %d", c.a, c.b, got, c.want)
-		}
-	}
-}

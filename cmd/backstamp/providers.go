@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"backstamp/internal/near"
 	"backstamp/relay/provider"
 	"backstamp/relay/provider/preset"
 )
@@ -43,7 +44,7 @@ func (p *program) listPresets() error {
 func (p *program) showPreset(name string) error {
 	known, ok := preset.Find(name)
 	if !ok {
-		return exitf(exitUsage, "preset %q is unknown; did you mean %s?", name, preset.Nearest(name, provider.Presets()))
+		return exitf(exitUsage, "preset %q is unknown; did you mean %s?", name, near.Name(name, provider.Presets()))
 	}
 	if p.json {
 		return writeLine(p.out, known)

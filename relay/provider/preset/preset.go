@@ -14,6 +14,8 @@ import (
 	"sync"
 
 	"go.yaml.in/yaml/v4"
+
+	"backstamp/internal/near"
 )
 
 //go:embed data/*.yaml
@@ -166,10 +168,10 @@ func parse(name string, text []byte) (*Preset, error) {
 	return p, nil
 }
 
-// HostIn returns the host of a region, "" for the usual one. Near is set, to
-// the region that was perhaps meant, where this one is on no list; ok is false
+// HostIn returns the host of a region, "" for the usual one. Meant is set, to
+// the region that it perhaps was, where this one is on no list; ok is false
 // where there is no such host.
-func (p *Preset) HostIn(region string) (host, near string, ok bool) {
+func (p *Preset) HostIn(region string) (host, meant string, ok bool) {
 	if region == "" {
 		region = p.Region
 	}
@@ -180,15 +182,15 @@ func (p *Preset) HostIn(region string) (host, near string, ok bool) {
 		return "", "", false
 	}
 	if !slices.Contains(p.Regions.Is, region) {
-		near = Nearest(region, p.Regions.Is)
+		meant = near.Name(region, p.Regions.Is)
 		if !p.OtherRegions.Is || !label.MatchString(region) {
-			return "", near, false
+			return "", meant, false
 		}
 	}
 	if host, ok := p.Hosts.Is[region]; ok {
-		return host, near, true
+		return host, meant, true
 	}
-	return strings.ReplaceAll(p.Host.Is, "{region}", region), near, true
+	return strings.ReplaceAll(p.Host.Is, "{region}", region), meant, true
 }
 
 // label is what may stand for a region in a host name.
