@@ -10,11 +10,6 @@ var pending = []struct{ key, unless string }{
 	{"tracking.key", ""},
 	{"accounts.*.reply", "queued"},
 	{"accounts.*.notices", ""},
-	{"accounts.*.failover", ""},
-	{"accounts.*.providers.*.daily_limit", ""},
-	{"accounts.*.providers.*.rate", ""},
-	{"providers.*.daily_limit", ""},
-	{"providers.*.rate", ""},
 }
 
 // Pending returns the keys that were given and have no effect in this version.

@@ -58,6 +58,7 @@ type Outcome struct {
 	UpstreamID string        //
 	Next       time.Time     // when to try again
 	Provider   string        // moves the Delivery when not empty
+	Credential string        // with Sent: whose limits it counts for; "": nobody's
 	Kind       Kind          // the event to keep; "" for none
 	Text       string        // the event's text
 }

@@ -99,6 +99,13 @@ type Usage struct {
 	Recipients int
 }
 
+// Spent is what one credential took in one minute, for all accounts.
+type Spent struct {
+	Minute     time.Time // its beginning
+	Messages   int       // accepted messages, once however many copies went out
+	Recipients int
+}
+
 // ProviderState is what outlives a restart of a provider's credential.
 type ProviderState struct {
 	Credential string        `json:"credential"` // a hash of host family and login

@@ -313,8 +313,8 @@ func newFakeStore(t testing.TB) *fakeStore {
 
 func testProviders() []Provider {
 	return []Provider{
-		{Account: "shop", Name: "main", Preset: "gmail", Limit: 450},
-		{Account: "*", Name: "pool", Preset: "generic", State: store.ProviderState{
+		{Account: "shop", Name: "main", Preset: "gmail", Sent: 4, Limit: 450},
+		{Account: "*", Name: "pool", Preset: "generic", Sent: 3, State: store.ProviderState{
 			State: store.StateParked, Reason: mail.HoldAuth, LastError: "535 5.7.8 no\n535 5.7.8 really not", Until: now().Add(time.Hour),
 		}},
 	}

@@ -173,7 +173,7 @@ func (h *Handler) listStatus(w http.ResponseWriter, r *http.Request) error {
 	return list(h, w, r, whole(rows), func(row statusRow) any { return row })
 }
 
-// status joins the providers with what each took today (UTC).
+// status lists the providers.
 func (h *Handler) status(ctx context.Context, lang string) ([]statusRow, error) {
 	if h.do.Providers == nil {
 		return nil, nil
@@ -182,19 +182,9 @@ func (h *Handler) status(ctx context.Context, lang string) ([]statusRow, error) 
 	if err != nil {
 		return nil, err
 	}
-	today := h.now().UTC().Format(time.DateOnly)
-	sent := map[string]int{}
-	for u, err := range h.store.Usage(ctx) {
-		if err != nil {
-			return nil, err
-		}
-		if u.Day == today {
-			sent[u.Provider] += u.Messages
-		}
-	}
 	rows := make([]statusRow, len(providers))
 	for i, p := range providers {
-		rows[i] = newStatusRow(p, sent[p.Account+"/"+p.Name], lang)
+		rows[i] = newStatusRow(p, lang)
 	}
 	return rows, nil
 }

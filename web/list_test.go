@@ -202,10 +202,10 @@ func TestListingHead(t *testing.T) {
 }
 
 func TestStatusTrouble(t *testing.T) {
-	usage := newHouse(t, func(_ *Settings, _ *Actions, s *fakeStore) {
-		s.usage = []listed[store.Usage]{{err: errors.New("disk")}}
+	broken := newHouse(t, func(_ *Settings, do *Actions, _ *fakeStore) {
+		do.Providers = func(context.Context) ([]Provider, error) { return nil, errors.New("disk") }
 	})
-	problem(t, usage.get("/api/v1/status"), http.StatusInternalServerError, "internal error; the log says more")
+	problem(t, broken.get("/api/v1/status"), http.StatusInternalServerError, "internal error; the log says more")
 	none := newHouse(t, func(_ *Settings, do *Actions, _ *fakeStore) { do.Providers, do.Listeners = nil, nil })
 	for _, path := range []string{"/api/v1/status", "/api/v1/listeners"} {
 		if w := none.get(path); w.Code != http.StatusOK || w.Body.Len() > 0 {

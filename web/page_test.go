@@ -110,7 +110,6 @@ func TestErrorPages(t *testing.T) {
 	in := newHouse(t, nil)
 	trouble := newHouse(t, func(_ *Settings, _ *Actions, s *fakeStore) {
 		s.messages = []listed[store.Row]{{err: broken}}
-		s.usage = []listed[store.Usage]{{err: broken}}
 	})
 	for _, c := range []struct {
 		in     house

@@ -258,11 +258,11 @@ func orEmpty(list []string) []string {
 	return list
 }
 
-func newStatusRow(p Provider, sent int, lang string) statusRow {
+func newStatusRow(p Provider, lang string) statusRow {
 	return statusRow{
 		Account: p.Account, Provider: p.Name, Preset: p.Preset, State: cmp.Or(p.State.State, store.StateOK),
 		Until: moment(p.State.Until), Reason: text(p.State.Reason), LastError: text(p.State.LastError),
-		SentToday: sent, Limit: number(p.Limit), Explain: NewExplainRow(p.State.Explain, lang),
+		SentToday: p.Sent, Limit: number(p.Limit), Explain: NewExplainRow(p.State.Explain, lang),
 	}
 }
 

@@ -73,7 +73,8 @@ type Provider struct {
 	Account string // * for one that all accounts share
 	Name    string
 	Preset  string
-	Limit   int // per day; 0: none
+	Sent    int // in this day
+	Limit   int // of a day; 0: none
 	State   store.ProviderState
 }
 

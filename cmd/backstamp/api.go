@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -139,7 +140,10 @@ func (p *program) mount(ctx context.Context, conf *config.Config) (*apiClient, e
 		Renderer: house.renderer, Linker: keys,
 		Providers: func(ctx context.Context) ([]web.Provider, error) {
 			states, err := s.Providers(ctx)
-			return providerStates(conf, house.providers, states), err
+			if err != nil {
+				return nil, err
+			}
+			return providerStates(ctx, s, house.providers, states, p.clock.Now())
 		},
 	}, p.clock.Now, log, reg)
 	return mountLocal(h.Local(), func() {
@@ -148,9 +152,15 @@ func (p *program) mount(ctx context.Context, conf *config.Config) (*apiClient, e
 	}), nil
 }
 
+// A counter knows what a credential spent.
+type counter interface {
+	Spent(ctx context.Context, credential string, since time.Time) ([]store.Spent, error)
+}
+
 // providerStates joins the providers of the configuration with the states of
-// their credentials.
-func providerStates(conf *config.Config, providers []provider.Settings, states []store.ProviderState) []web.Provider {
+// their credentials, and what these sent in the day that their limit counts by:
+// the last 24 hours, or since midnight where the provider lives.
+func providerStates(ctx context.Context, c counter, providers []provider.Settings, states []store.ProviderState, now time.Time) ([]web.Provider, error) {
 	by := map[string]store.ProviderState{}
 	for _, s := range states {
 		by[s.Credential] = s
@@ -158,9 +168,16 @@ func providerStates(conf *config.Config, providers []provider.Settings, states [
 	out := make([]web.Provider, len(providers))
 	for i, s := range providers {
 		account, name := splitProvider(s.Name)
-		out[i] = web.Provider{Account: account, Name: name, Preset: s.Preset, Limit: s.Resolved().DailyLimit, State: by[s.Credential()]}
+		l := quota(s)
+		minutes, err := c.Spent(ctx, s.Credential(), l.Day(now))
+		if err != nil {
+			return nil, err
+		}
+		out[i] = web.Provider{
+			Account: account, Name: name, Preset: s.Preset, Sent: l.Spent(minutes), Limit: l.Daily, State: by[s.Credential()],
+		}
 	}
-	return out
+	return out, nil
 }
 
 // readers lets the API play readers.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -258,7 +259,10 @@ func (b *builder) render(accounts map[string]*align.Account) {
 
 // route makes the ways out, which opens nothing yet.
 func (b *builder) route() {
-	routes := queue.Routes{Providers: map[string]queue.Route{}, Expire: map[string]time.Duration{}, Renderer: b.house.renderer}
+	routes := queue.Routes{
+		Providers: map[string]queue.Route{}, Expire: map[string]time.Duration{}, Failover: map[string]queue.Failover{},
+		Renderer: b.house.renderer, Followers: b.house.followers,
+	}
 	for _, s := range b.house.providers {
 		client, err := provider.New(s, b.clock, b.log)
 		if err != nil {
@@ -266,12 +270,44 @@ func (b *builder) route() {
 			continue
 		}
 		b.house.clients = append(b.house.clients, client)
-		routes.Providers[s.Name] = queue.Route{Provider: client, Credential: s.Credential(), Connections: s.Resolved().Connections, MaxRecipients: s.MaxRecipients()}
+		routes.Providers[s.Name] = queue.Route{
+			Provider: client, Credential: s.Credential(), Connections: cmp.Or(s.Resolved().Connections, provider.DefaultConnections),
+			MaxRecipients: s.MaxRecipients(), Limits: quota(s), Followed: b.house.followed(s.Name),
+		}
 	}
 	for name, a := range b.conf.Accounts {
 		routes.Expire[name] = time.Duration(a.Expire)
+		routes.Failover[name] = queue.Failover{Unreachable: time.Duration(a.Failover.Unreachable), Held: time.Duration(a.Failover.Held)}
 	}
 	b.house.routes = routes
+}
+
+// quota is what a provider's credential may send.
+func quota(s provider.Settings) queue.Limits {
+	l := queue.Limits{Daily: s.Resolved().DailyLimit, Recipients: s.CountsRecipients(), Zone: s.Zone()}
+	for _, r := range s.Rates() {
+		l.Rates = append(l.Rates, queue.Rate(r))
+	}
+	return l
+}
+
+// followers names those who may take a message when a provider cannot.
+func (h *house) followers(m *mail.Message, provider string) []string {
+	a := h.accounts[m.Account]
+	if a == nil {
+		return nil
+	}
+	return slices.DeleteFunc(a.Chain(provider, m.HeaderFrom), func(name string) bool { return h.mayMove(m, name) != nil })
+}
+
+// followed reports whether a provider may have followers.
+func (h *house) followed(provider string) bool {
+	for _, a := range h.accounts {
+		if a.Followed(provider) {
+			return true
+		}
+	}
+	return false
 }
 
 // close takes leave on the idle connections of a house that is out of force.

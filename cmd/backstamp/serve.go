@@ -249,8 +249,8 @@ func (s *server) side(of func(*web.Handler) http.Handler) http.Handler {
 }
 
 // states joins the providers of the configuration with how they do.
-func (s *server) states(context.Context) ([]web.Provider, error) {
-	return providerStates(s.current().conf, s.current().providers, s.queue.States()), nil
+func (s *server) states(ctx context.Context) ([]web.Provider, error) {
+	return providerStates(ctx, s.store, s.current().providers, s.queue.States(), s.clock.Now())
 }
 
 // addresses are those that the server holds, as the configuration has them.

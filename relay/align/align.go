@@ -92,6 +92,11 @@ func (a *Account) Chain(name, address string) []string {
 	return names
 }
 
+// Followed reports whether some provider stands in for the named one.
+func (a *Account) Followed(name string) bool {
+	return slices.ContainsFunc(a.providers, func(p *provider) bool { return p.after != nil && p.after.name == name })
+}
+
 // Align judges a message anew for a provider other than the one it was
 // accepted for; ok is false where the account has none of that name. The Rule
 // of the result is empty: where From came from does not change.

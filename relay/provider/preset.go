@@ -58,7 +58,6 @@ func (s Settings) Resolved() Settings {
 	}
 	s.Connections = cmp.Or(s.Connections, p.Limits.Connections.Is)
 	s.DailyLimit = cmp.Or(s.DailyLimit, p.Limits.Daily.Is)
-	s.Rate = cmp.Or(s.Rate, Rate{p.Limits.PerSecond.Is, time.Second}.known(), Rate{p.Limits.PerMinute.Is, time.Minute}.known())
 	s.Password = p.Password.Is.Clean(s.Password)
 	return s
 }
@@ -69,12 +68,32 @@ type Rate struct {
 	Per   time.Duration
 }
 
-// known is the zero Rate where the count is zero.
-func (r Rate) known() Rate {
-	if r.Count == 0 {
-		return Rate{}
+// Rates returns those that are to be kept: the one that was told, else those of
+// the preset.
+func (s Settings) Rates() []Rate {
+	l := s.Data().Limits
+	rates := []Rate{{l.PerSecond.Is, time.Second}, {l.PerMinute.Is, time.Minute}}
+	if s.Rate.Count > 0 {
+		rates = []Rate{s.Rate}
 	}
-	return r
+	return slices.DeleteFunc(rates, func(r Rate) bool { return r.Count == 0 })
+}
+
+// CountsRecipients reports whether the limit for a day is one of recipients, not
+// of messages.
+func (s Settings) CountsRecipients() bool { return s.Data().Limits.Counts.Is == "recipients" }
+
+// Zone is the time zone whose midnight ends a day; nil: a day is any 24 hours.
+func (s Settings) Zone() *time.Location {
+	name := s.Data().Limits.Zone.Is
+	if name == "" {
+		return nil
+	}
+	zone, err := time.LoadLocation(name)
+	if err != nil { // a machine without its data; a test of the presets loads each
+		return time.UTC
+	}
+	return zone
 }
 
 // Login returns the username as the provider knows it: some complete it with a

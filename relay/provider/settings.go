@@ -32,7 +32,7 @@ type Settings struct {
 	Password string
 
 	DailyLimit int  // 0: the preset's, which may be none
-	Rate       Rate // likewise
+	Rate       Rate // zero: Rates of the preset
 
 	Hostname    string         // our own name in EHLO; "": localhost
 	Connections int            // the most at once; 0: the preset's, else DefaultConnections

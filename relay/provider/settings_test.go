@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"backstamp/internal/clock"
 	"backstamp/mail"
+	"backstamp/relay/provider/preset"
 )
 
 func TestCheck(t *testing.T) {
@@ -262,15 +264,24 @@ func TestResolvedLimits(t *testing.T) {
 	for _, tt := range []struct {
 		given Settings
 		daily int
-		rate  Rate
+		rates []Rate
+		rcpts bool
 	}{
-		{Settings{Preset: "microsoft365"}, 10000, Rate{30, time.Minute}},
-		{Settings{Preset: "microsoft365", DailyLimit: 5, Rate: Rate{1, time.Second}}, 5, Rate{1, time.Second}},
-		{Settings{Preset: "gmail"}, 500, Rate{}},
-		{Settings{Preset: "generic"}, 0, Rate{}},
+		{Settings{Preset: "microsoft365"}, 10000, []Rate{{30, time.Minute}}, true},
+		{Settings{Preset: "microsoft365", DailyLimit: 5, Rate: Rate{1, time.Second}}, 5, []Rate{{1, time.Second}}, true},
+		{Settings{Preset: "gmail"}, 500, nil, false},
+		{Settings{Preset: "generic"}, 0, nil, false},
 	} {
-		if s := tt.given.Resolved(); s.DailyLimit != tt.daily || s.Rate != tt.rate {
-			t.Errorf("%s: %d a day, %+v", tt.given.Preset, s.DailyLimit, s.Rate)
+		s := tt.given
+		if daily := s.Resolved().DailyLimit; daily != tt.daily || !slices.Equal(s.Rates(), tt.rates) || s.CountsRecipients() != tt.rcpts {
+			t.Errorf("%s: %d a day, %+v, recipients %v", s.Preset, daily, s.Rates(), s.CountsRecipients())
+		}
+	}
+	for _, name := range Presets() {
+		if p, _ := preset.Find(name); p.Limits.Zone.Is != "" {
+			if _, err := time.LoadLocation(p.Limits.Zone.Is); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
 		}
 	}
 }

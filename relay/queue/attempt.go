@@ -50,14 +50,14 @@ func (w *worker) run() (rest []int) {
 		return nil
 	}
 	defer content.Close()
-	ds = w.current(ds)
+	ds = w.handOver(w.current(ds))
 	if w.notes.died(m.ID) >= mostDeaths {
 		w.isolate(m, ds)
 		return nil
 	}
 	txs := transactions(m, ds, w.job.way.MaxRecipients)
 	for i, tx := range txs {
-		if i == turn || i > 0 && w.interrupted() {
+		if i == w.turn() || i > 0 && w.interrupted() {
 			for _, tx := range txs[i:] {
 				for _, d := range tx {
 					rest = append(rest, d.Index)
@@ -70,6 +70,15 @@ func (w *worker) run() (rest []int) {
 	return nil
 }
 
+// turn is how many transactions the job may have before others do. Where they
+// are paced each has a slot of its own.
+func (w *worker) turn() int {
+	if len(w.job.way.Limits.Rates) > 0 {
+		return 1
+	}
+	return turn
+}
+
 // interrupted reports whether the rest of the job should not follow: the queue
 // ends, or the last try met something that stops the whole lane.
 func (w *worker) interrupted() bool {
@@ -79,7 +88,7 @@ func (w *worker) interrupted() bool {
 	default:
 	}
 	for _, r := range w.results {
-		if a := r.attempt; a != nil && (a.Class == mail.ClassAuth || a.Class == mail.ClassQuota) {
+		if a := r.attempt; a != nil && slices.Contains([]string{mail.ClassAuth, mail.ClassQuota, mail.ClassThrottling}, a.Class) {
 			return true
 		}
 	}
@@ -210,7 +219,7 @@ func (w *worker) transact(m *mail.Message, content mail.Content, ds []mail.Deliv
 	if expire <= 0 {
 		expire = defaultExpire
 	}
-	j := judge{message: m, now: w.clock.Now(), expire: expire, random: w.settings.Rand, stopped: w.tries.Err() != nil}
+	j := judge{message: m, way: w.job.way, now: w.clock.Now(), expire: expire, random: w.settings.Rand, stopped: w.tries.Err() != nil}
 	var os []mail.Outcome
 	for i, d := range ds {
 		a := attempts[i]

@@ -1,11 +1,19 @@
 package queue
 
-import "sync"
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"backstamp/internal/clock"
+	"backstamp/store"
+)
 
 // A gate counts the transactions that run, for each credential and in all. It
 // is what Put and the scheduler share, and so the one piece of the schedule
 // under a lock.
 type gate struct {
+	clock   clock.Clock
 	mu      sync.Mutex
 	open    bool // Put may start first tries
 	routes  Routes
@@ -27,9 +35,15 @@ type slots struct {
 	shut    bool // parked or held: nothing starts but a probe
 	queued  bool // others wait already, and Put gets in line
 	coming  int  // messages of Put that got in line and that the scheduler does not know yet
+
+	meter    *meter    // nil: no limits
+	throttle int       // refusals in a row that asked for less
+	restTo   time.Time // nothing starts before, because of them
 }
 
-func newGate(most int) *gate { return &gate{most: most, slots: map[string]*slots{}} }
+func newGate(most int, clk clock.Clock) *gate {
+	return &gate{most: most, clock: clk, slots: map[string]*slots{}}
+}
 
 // setRoutes takes over routes, and what they say of credentials. Of several
 // entries with one credential the most cautious counts.
@@ -37,23 +51,28 @@ func (g *gate) setRoutes(r Routes) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.routes = r
-	most := map[string]int{}
+	ways := map[string]way{}
 	for name := range r.Providers {
 		w, _ := r.way(name)
-		if n, ok := most[w.Credential]; !ok || w.Connections < n {
-			most[w.Credential] = w.Connections
+		if o, ok := ways[w.Credential]; ok {
+			w.Connections, w.Limits = min(w.Connections, o.Connections), w.Limits.and(o.Limits)
 		}
+		ways[w.Credential] = w
 	}
-	for credential, n := range most {
+	for credential, w := range ways {
 		s := g.slots[credential]
 		if s == nil {
 			s = &slots{queued: true} // until the scheduler has seen to what waits
 			g.slots[credential] = s
 		}
-		s.most, s.limit = n, n
+		s.most, s.limit = w.Connections, w.Connections
+		s.throttle, s.restTo = 0, time.Time{}
+		if s.meter == nil || !s.meter.limits.equal(w.Limits) {
+			s.meter = newMeter(w.Limits)
+		}
 	}
 	for credential, s := range g.slots {
-		if _, ok := most[credential]; !ok && s.running+s.lent+s.ahead+s.coming == 0 {
+		if _, ok := ways[credential]; !ok && s.running+s.lent+s.ahead+s.coming == 0 {
 			delete(g.slots, credential)
 		}
 	}
@@ -73,10 +92,11 @@ const (
 	aheadOctets = 16 << 20
 )
 
-// reserve takes up to want slots for Put, none where others wait before it, and
-// then as many places ahead of the store for jobs of that size. Where all of that
-// is not enough the message is in line, and keeps those after it there, until came.
-func (g *gate) reserve(credential string, want int, size int64) (begin, ahead int, inLine bool) {
+// reserve gives Put's jobs slots, none where others wait before them, and then
+// places ahead of the store, for content of that size. It returns how many may
+// begin and how many after them are ahead. Where all of that is not enough the
+// message is in line, and keeps those after it there, until came.
+func (g *gate) reserve(credential string, jobs []*job, size int64) (begin, ahead int, inLine bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s := g.slots[credential]
@@ -84,17 +104,21 @@ func (g *gate) reserve(credential string, want int, size int64) (begin, ahead in
 		return 0, 0, false
 	}
 	free := g.open && !s.shut && !s.queued && s.coming == 0
-	for free && s.ahead == 0 && begin < want && g.room(s) {
-		g.begin(s)
+	for free && s.ahead == 0 && begin < len(jobs) {
+		j := jobs[begin]
+		if g.room(s, j).n < len(j.indexes) {
+			break
+		}
+		g.begin(s, j, len(j.indexes))
 		begin++
 	}
-	for free && begin+ahead < want && ahead < s.limit && s.ahead < aheadMax && g.octets+size <= aheadOctets {
+	for free && begin+ahead < len(jobs) && ahead < s.limit && s.ahead < aheadMax && g.octets+size <= aheadOctets {
 		s.ahead++
 		g.ahead++
 		g.octets += size
 		ahead++
 	}
-	if begin+ahead == want {
+	if begin+ahead == len(jobs) {
 		return begin, ahead, false
 	}
 	s.coming++
@@ -120,33 +144,64 @@ func (g *gate) came(credential string) {
 	}
 }
 
-// take takes a slot for the scheduler, if there is one.
-func (g *gate) take(credential string) bool {
+// take takes a slot for a job of the scheduler and says for how many of its
+// recipients, or why there is none.
+func (g *gate) take(credential string, j *job, most int) allowance {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s := g.slots[credential]
-	if s == nil || !g.room(s) {
-		return false
+	if s == nil {
+		return allowance{}
 	}
-	g.begin(s)
-	return true
+	a := g.room(s, j)
+	if a.n = min(a.n, most); a.n > 0 {
+		g.begin(s, j, a.n)
+	}
+	return a
 }
 
-func (g *gate) room(s *slots) bool {
-	return s.running < s.limit && (g.running < g.most || s.running == 0)
+// room says for how many recipients of a job there is a slot.
+func (g *gate) room(s *slots, j *job) allowance {
+	if s.running >= s.limit || g.running >= g.most && s.running > 0 {
+		return allowance{}
+	}
+	if s.meter == nil && s.throttle == 0 {
+		return allowance{n: len(j.indexes)}
+	}
+	now := g.clock.Now()
+	if s.throttle > 0 && s.restTo.After(now) && s.restTo.Sub(now) <= longestRest {
+		return allowance{at: s.restTo}
+	}
+	if s.meter == nil {
+		return allowance{n: len(j.indexes)}
+	}
+	return s.meter.allows(now, j.id, len(j.indexes))
 }
 
-func (g *gate) begin(s *slots) {
+func (g *gate) begin(s *slots, j *job, n int) {
 	s.running++
 	g.running++
+	if j.meter = s.meter; j.meter != nil {
+		j.fare = n
+		j.meter.take(g.clock.Now(), j.id, n)
+	}
 }
 
-// give returns a slot.
-func (g *gate) give(credential string) {
+// give returns the slot of a job that sent to so many recipients.
+func (g *gate) give(j *job, sent int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.slots[credential].running--
+	g.slots[j.way.Credential].running--
 	g.running--
+	j.end(sent)
+}
+
+// end settles with the meter. The gate is locked.
+func (j *job) end(sent int) {
+	if j.meter != nil {
+		j.meter.end(j.id, j.fare, sent)
+		j.meter = nil
+	}
 }
 
 // lend gives the slot of a transaction that was taken to the next one, while
@@ -166,27 +221,74 @@ func (g *gate) lend(credential string) bool {
 	return true
 }
 
-// settle ends the recording of a transaction whose slot was lent.
-func (g *gate) settle(credential string) {
+// settle ends the recording of a job whose slot was lent.
+func (g *gate) settle(j *job, sent int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.slots[credential].lent--
+	g.slots[j.way.Credential].lent--
 	g.lent--
+	j.end(sent)
 }
 
-// pace halves what a throttled credential may run, and gives back one slot for
-// each success.
+// firstRest is how long a credential rests after a refusal that asked for less;
+// each that follows doubles it, up to longestRest.
+const (
+	firstRest   = time.Second
+	longestRest = 5 * time.Minute
+)
+
+// pace halves what a throttled credential may run, and lets it rest; each
+// success gives back one slot.
 func (g *gate) pace(credential string, throttled bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s := g.slots[credential]
-	if s == nil {
-		return
-	}
-	if throttled {
+	switch {
+	case s == nil:
+	case throttled:
 		s.limit = max(1, s.limit/2)
-	} else {
+		s.throttle = min(s.throttle+1, 16)
+		s.restTo = g.clock.Now().Add(min(firstRest<<(s.throttle-1), longestRest))
+	default:
 		s.limit = min(s.most, s.limit+1)
+		s.throttle = 0
+	}
+}
+
+// unknown returns the credentials whose meters do not know what was spent
+// before, and since when they want to.
+func (g *gate) unknown(now time.Time) map[string]time.Time {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	since := map[string]time.Time{}
+	for credential, s := range g.slots {
+		if s.meter != nil && !s.meter.known {
+			since[credential] = s.meter.limits.Day(now)
+		}
+	}
+	return since
+}
+
+// daily words the limit of a credential for a day.
+func (g *gate) daily(credential string) string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := g.slots[credential]
+	switch {
+	case s == nil || s.meter == nil:
+		return "nothing"
+	case s.meter.limits.Recipients:
+		return fmt.Sprintf("%d recipients", s.meter.limits.Daily)
+	}
+	return fmt.Sprintf("%d messages", s.meter.limits.Daily)
+}
+
+// restore tells a meter what was spent before.
+func (g *gate) restore(credential string, minutes []store.Spent) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if s := g.slots[credential]; s != nil && s.meter != nil && !s.meter.known {
+		s.meter.restore(minutes)
 	}
 }
 

@@ -26,12 +26,15 @@ type job struct {
 	ahead   bool               // it waits for a slot; else Put marked its one transaction as begun
 
 	// Set when it is launched, or reserved its slot.
-	way     way
-	epoch   int         // of its lane
-	probe   bool        // shows whether a parked lane works again
-	crashes map[int]int // how often an index crashed before
-	then    []func()    // what waits for its end
-	lent    bool        // its slot was given to another before its end
+	way       way
+	epoch     int         // of its lane
+	probe     bool        // shows whether a parked lane works again
+	crashes   map[int]int // how often an index crashed before
+	then      []func()    // what waits for its end
+	lent      bool        // its slot was given to another before its end
+	elsewhere *view       // what a follower can take goes there; nil: nothing does
+	meter     *meter      // that counted it; nil: none
+	fare      int         // recipients that it counted
 
 	line   []string        // where its first tries stand in order
 	wait   []chan struct{} // those before it in their lines
@@ -61,9 +64,18 @@ type lane struct {
 	ready   bool      // the next delivery may be the probe
 	probing bool      // it runs
 
+	unreachable time.Time // since when no try got a reply; zero: it is not
+	waitTo      time.Time // when its limits or the provider's refusals let the next one go; zero: now
+
 	backlog backlog
 	more    map[string]bool // its providers for which the store has something due
 }
+
+// dailyLimit explains a lane that is held by our own count, not by a reply.
+const dailyLimit = "queue.daily-limit"
+
+// exhausted reports whether the lane is held for a limit of ours.
+func (l *lane) exhausted() bool { return l.state.Explain != nil && l.state.Explain.ID == dailyLimit }
 
 // blocked reports whether the lane is parked or held.
 func (l *lane) blocked() bool { return l.state.State != store.StateOK }
@@ -86,6 +98,14 @@ func (b *backlog) push(j *job) {
 	}
 	b.jobs[j.provider] = append(b.jobs[j.provider], j)
 	b.count(j, len(j.indexes))
+}
+
+// next returns the job that pop will, nil when there is none.
+func (b *backlog) next() *job {
+	if len(b.turns) == 0 {
+		return nil
+	}
+	return b.jobs[b.turns[0]][0]
 }
 
 // pop returns the next job, nil when there is none.

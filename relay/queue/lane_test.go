@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"backstamp/internal/clock"
 	"backstamp/mail"
 	"backstamp/store"
 )
@@ -387,14 +388,17 @@ func TestNobodyOvertakes(t *testing.T) {
 }
 
 func TestThrottlingSlowsDown(t *testing.T) {
-	g := newGate(100)
+	clk := clock.NewFake(time.Now())
+	g := newGate(100, clk)
 	g.setRoutes(one(8, map[string]Provider{main: nil}))
 	take := func() (n int) {
-		for g.take("login") {
+		clk.Advance(longestRest)
+		j := jobs("login", 1)[0]
+		for g.take("login", j, 1).n > 0 {
 			n++
 		}
 		for range n {
-			g.give("login")
+			g.give(j, 1)
 		}
 		return n
 	}
@@ -413,13 +417,46 @@ func TestThrottlingSlowsDown(t *testing.T) {
 	}
 }
 
+// jobs are of one recipient each.
+func jobs(credential string, n int) (js []*job) {
+	for i := range n {
+		js = append(js, &job{id: mail.ID{byte(i)}, indexes: []int{1}, way: way{Route: Route{Credential: credential}}})
+	}
+	return js
+}
+
+// A provider that asks for less gets nothing for a while, longer each time.
+func TestThrottlingRests(t *testing.T) {
+	clk := clock.NewFake(time.Now())
+	g := newGate(100, clk)
+	g.setRoutes(one(8, map[string]Provider{main: nil}))
+	j := jobs("login", 1)[0]
+	for _, want := range []time.Duration{1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300} {
+		g.pace("login", true)
+		a := g.take("login", j, 1)
+		if rest := a.at.Sub(clk.Now()); a.n != 0 || rest != want*time.Second {
+			t.Errorf("%d may go, else after %v, want %v", a.n, rest, want*time.Second)
+		}
+		clk.Advance(want * time.Second)
+		if g.take("login", j, 1).n != 1 {
+			t.Error("nothing goes after the rest")
+		}
+		g.give(j, 0)
+	}
+	g.pace("login", false)
+	g.pace("login", true)
+	if a := g.take("login", j, 1); a.at.Sub(clk.Now()) != time.Second {
+		t.Errorf("after a success it rests until %v", a.at)
+	}
+}
+
 func TestGateKeepsTheLine(t *testing.T) {
-	g := newGate(100)
+	g := newGate(100, clock.System{})
 	g.setRoutes(one(2, map[string]Provider{main: nil}))
 	const size = aheadOctets / 2 // there is room for two
 	reserve := func(want, slots, ahead int, inLine bool, when string) {
 		t.Helper()
-		if n, m, line := g.reserve("login", want, size); n != slots || m != ahead || line != inLine {
+		if n, m, line := g.reserve("login", jobs("login", want), size); n != slots || m != ahead || line != inLine {
 			t.Errorf("%d slots, %d places ahead, in line %v %s", n, m, line, when)
 		}
 	}
@@ -428,9 +465,9 @@ func TestGateKeepsTheLine(t *testing.T) {
 	g.came("login")
 	g.mark("login", false, false)
 	reserve(1, 1, 0, false, "with free slots")
-	g.give("login")
+	g.give(jobs("login", 1)[0], 1)
 	reserve(3, 2, 1, false, "with fewer free slots than are needed")
-	g.give("login")
+	g.give(jobs("login", 1)[0], 1)
 	reserve(1, 0, 1, false, "with a free slot, and one who waits for it")
 	reserve(1, 0, 0, true, "with no place left")
 	g.came("login")
@@ -452,20 +489,20 @@ func TestGateKeepsTheLine(t *testing.T) {
 }
 
 func TestGateKeepsOneForEach(t *testing.T) {
-	g := newGate(2)
+	g := newGate(2, clock.System{})
 	g.setRoutes(Routes{Providers: map[string]Route{"a": {}, "b": {}, "c": {}}})
 	g.setOpen(true)
 	for _, name := range []string{"a", "b", "c"} {
 		g.mark(name, false, false)
 	}
-	if n, _, _ := g.reserve("a", 9, 1); n != 2 {
+	if n, _, _ := g.reserve("a", jobs("a", 9), 1); n != 2 {
 		t.Errorf("a got %d of 2", n)
 	}
 	for _, name := range []string{"b", "c"} {
-		if n, _, _ := g.reserve(name, 9, 1); n != 1 {
+		if n, _, _ := g.reserve(name, jobs(name, 9), 1); n != 1 {
 			t.Errorf("%s got %d, want the one that is always there", name, n)
 		}
-		if n, _, _ := g.reserve(name, 1, 1); n != 0 {
+		if n, _, _ := g.reserve(name, jobs(name, 1), 1); n != 0 {
 			t.Errorf("%s got another one in front of those who wait", name)
 		}
 	}
@@ -473,7 +510,7 @@ func TestGateKeepsOneForEach(t *testing.T) {
 
 // The clock was ahead when a retry, or the end of a hold, was planned.
 func TestClockThatWasWrong(t *testing.T) {
-	v := view{main: {ProviderState: store.ProviderState{State: store.StateOK}}}
+	v := &view{of: map[string]standing{main: {ProviderState: store.ProviderState{State: store.StateOK}}}}
 	now := time.Now()
 	for _, c := range []struct {
 		status mail.Status
@@ -484,8 +521,8 @@ func TestClockThatWasWrong(t *testing.T) {
 		{mail.Deferred, "", 2 * time.Hour, false},
 		{mail.Deferred, "", 24 * time.Hour, true},
 		{mail.Held, mail.HoldQuota, 24 * time.Hour, false},
-		{mail.Held, mail.HoldQuota, 25 * time.Hour, true},
-		{mail.Held, mail.HoldThrottling, 25 * time.Hour, true},
+		{mail.Held, mail.HoldQuota, 27 * time.Hour, true},
+		{mail.Held, mail.HoldThrottling, 27 * time.Hour, true},
 		{mail.Held, mail.HoldOperator, 25 * time.Hour, false},
 	} {
 		d := mail.Delivery{Provider: main, Status: c.status, Reason: c.reason, NextAttempt: now.Add(c.ahead)}
@@ -504,7 +541,7 @@ func TestSweepLeavesTheProbe(t *testing.T) {
 		ahead time.Duration
 		want  bool
 	}{{false, 0, true}, {true, 0, false}, {true, time.Minute, true}} {
-		v := view{main: {store.ProviderState{State: store.StateParked}, c.ready}}
+		v := &view{of: map[string]standing{main: {ProviderState: store.ProviderState{State: store.StateParked}, ready: c.ready}}}
 		d := mail.Delivery{Provider: main, Status: mail.Deferred, NextAttempt: now.Add(c.ahead)}
 		if _, ok := v.fit(d, now); ok != c.want {
 			t.Errorf("ready %v, due in %v: held %v, want %v", c.ready, c.ahead, ok, c.want)

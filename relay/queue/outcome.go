@@ -16,7 +16,8 @@ var retries = [...]time.Duration{
 
 const (
 	quotaWindow = 24 * time.Hour
-	longestAsk  = 6 * time.Hour // the longest wait that a reply may ask for
+	longestHold = 26 * time.Hour // longer than any day, and what a window is late
+	longestAsk  = 6 * time.Hour  // the longest wait that a reply may ask for
 
 	// longestDelay is more than any delay with its jitter.
 	longestDelay = 7 * time.Hour
@@ -41,6 +42,7 @@ func delay(tries int, asked time.Duration, random float64) time.Duration {
 // A judge turns tries into outcomes.
 type judge struct {
 	message *mail.Message
+	way     way
 	now     time.Time
 	expire  time.Duration
 	random  func() float64
@@ -59,13 +61,13 @@ func (j *judge) outcome(d mail.Delivery, a mail.Attempt) mail.Outcome {
 	}
 	switch {
 	case a.Taken():
-		o.Status, o.Kind = mail.Sent, mail.KindSent
+		o.Status, o.Kind, o.Credential = mail.Sent, mail.KindSent, j.way.Credential
 	case a.Class == mail.ClassAuth:
 		hold(&o, mail.HoldAuth, time.Time{})
 	case a.Class == mail.ClassAccount:
 		hold(&o, mail.HoldAccount, time.Time{})
 	case a.Class == mail.ClassQuota:
-		hold(&o, mail.HoldQuota, j.now.Add(quotaWindow))
+		hold(&o, mail.HoldQuota, j.way.Limits.reopens(j.now))
 	case final(a):
 		o.Status, o.Kind = mail.Failed, mail.KindFailed
 		o.Text = j.record(d, a, "refused")
@@ -181,6 +183,11 @@ func dropped() *mail.Explain { return &mail.Explain{ID: "queue.dropped", Class: 
 // moved explains a delivery that the operator gave to another provider.
 func moved(from, to string) *mail.Explain {
 	return &mail.Explain{ID: "queue.moved", Class: mail.ClassTemporary, Detail: fmt.Sprintf("from %s to %s", from, to)}
+}
+
+// failedOver explains a delivery that another provider has to take.
+func failedOver(from, to string) *mail.Explain {
+	return &mail.Explain{ID: "queue.failover", Class: mail.ClassTemporary, Detail: fmt.Sprintf("from %s to %s", from, to)}
 }
 
 // deadly explains a hold of a message that ended the program.

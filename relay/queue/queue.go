@@ -26,14 +26,21 @@
 //     for it, until the account's time is over; then failed, with a record of
 //     what was tried. That time stands still while held, and a wait counts
 //     for no more than was planned for it and an hour, whatever the clock says.
+//   - throttling: the lane also rests, longer each time, with fewer connections.
 //   - auth: the lane is parked and its mail held, until a reload, a retry by
 //     hand or a probe with one delivery every 15 minutes gets through.
-//   - quota: the lane and its mail are held for 24 hours.
+//   - quota: the lane and its mail are held until the provider's day ends.
 //   - account: held until a person has seen to it.
 //   - sender, recipient, content, or another 5yz: failed, for that recipient.
 //   - content that the store finds corrupt, that fails to render three times, or
 //     on which three lives of the process ended: held as damaged, so that a
 //     poisoned message stops nobody.
+//
+// A lane also keeps within Limits of its own: a meter in the gate counts what
+// goes in each span, and what went before this process is read from the store. A
+// limit for a day that is met holds the lane and its mail like a quota. Where the
+// provider of a delivery is parked, or held or out of reach for long enough, a
+// follower gets it (failover.go), unless it may have been taken already.
 //
 // What a try came to is kept in memory until the store has recorded it: a full
 // disk may delay mail, and does not send it twice. Beside the tries that run, as
@@ -92,8 +99,9 @@ type Archive interface {
 	Unfinished(ctx context.Context) iter.Seq2[mail.Delivery, error]
 }
 
-// States keeps the states of credentials over restarts.
+// States keeps the states of credentials, and what they spent, over restarts.
 type States interface {
+	Spent(ctx context.Context, credential string, since time.Time) ([]store.Spent, error)
 	SaveProvider(ctx context.Context, s store.ProviderState) error
 	Providers(ctx context.Context) ([]store.ProviderState, error)
 }
@@ -111,13 +119,20 @@ type Route struct {
 	Credential    string // whose limits and state count; "": the provider's own
 	Connections   int    // transactions at once with this credential; 0: 4
 	MaxRecipients int    // of one transaction; 0: 100
+	Limits        Limits // of the credential
+	Followed      bool   // there may be Followers
 }
 
 // Routes are all ways out. They are not changed once they were set.
 type Routes struct {
 	Providers map[string]Route         // by account/name
 	Expire    map[string]time.Duration // by account; after this long, not counting holds, mail fails; 0: 96 h
+	Failover  map[string]Failover      // by account
 	Renderer  Renderer
+
+	// Followers names those who may take a message when a provider cannot,
+	// nearest first; nil: nobody may.
+	Followers func(m *mail.Message, provider string) []string
 }
 
 // A way is a Route with its defaults filled in, and what belongs to all routes
@@ -208,7 +223,7 @@ func New(st Store, s Settings, clk clock.Clock, log *slog.Logger, reg prometheus
 	}
 	q := &Queue{
 		store: st, settings: s, clock: clk, log: log, metrics: newMetrics(reg),
-		inbox: newInbox(), gate: newGate(s.Workers),
+		inbox: newInbox(), gate: newGate(s.Workers, clk),
 	}
 	if s.Notes != "" {
 		var err error
@@ -278,21 +293,28 @@ func (q *Queue) Put(ctx context.Context, m *mail.Message, content mail.ContentCl
 // some are left for the store.
 func (q *Queue) reserve(w way, m *mail.Message, ds []mail.Delivery, held holding) (jobs []*job, waiting []mail.Delivery, rest, inLine bool) {
 	txs := transactions(m, ds, w.MaxRecipients)
-	begin, ahead, inLine := q.gate.reserve(w.Credential, len(txs), held.Size())
-	for i, tx := range txs[:begin+ahead] {
-		j := &job{id: m.ID, provider: m.Provider, way: w, message: m, content: held.again(), ahead: i >= begin}
+	for _, tx := range txs[:min(len(txs), 2*w.Connections+1)] { // more than may begin and be ahead
+		j := &job{id: m.ID, provider: m.Provider, way: w, message: m}
 		for _, d := range tx {
-			if j.ahead {
-				waiting = append(waiting, d)
-			} else {
-				ds[d.Index-1].Started = d.NextAttempt
-			}
 			j.indexes = append(j.indexes, d.Index)
 			j.goesTo(d)
 		}
 		jobs = append(jobs, j)
 	}
-	return jobs, waiting, len(jobs) < len(txs), inLine
+	begin, ahead, inLine := q.gate.reserve(w.Credential, jobs, held.Size())
+	rest = begin+ahead < len(txs)
+	jobs = jobs[:begin+ahead]
+	for i, j := range jobs {
+		j.content, j.ahead = held.again(), i >= begin
+		for _, index := range j.indexes {
+			if d := &ds[index-1]; j.ahead {
+				waiting = append(waiting, *d)
+			} else {
+				d.Started = d.NextAttempt
+			}
+		}
+	}
+	return jobs, waiting, rest, inLine
 }
 
 // A holding is content that several hold. The last of them to close it closes

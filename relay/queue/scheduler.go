@@ -56,8 +56,9 @@ type scheduler struct {
 	tries    context.Context
 	records  context.Context
 
-	routed  bool   // routes were set
-	routes  Routes //
+	routed  bool       // routes were set
+	routes  Routes     //
+	waits   []Failover // of the accounts, each once
 	lanes   map[string]*lane
 	ring    []*lane // lanes in the order of their turns
 	busy    map[key]hand
@@ -76,6 +77,7 @@ type scheduler struct {
 	sweepDue bool
 	changed  bool // States are to be published
 	seen     time.Time
+	looked   time.Time // failovers up to then were seen to
 }
 
 // Run is the scheduler. It ends when ctx does: nothing new is begun then,
@@ -119,12 +121,12 @@ func (s *scheduler) handle() {
 
 // work does everything that can be done now.
 func (s *scheduler) work() {
-	if s.routed {
+	for again := s.routed; again; again = s.dispatch() {
 		if s.sweepDue {
 			s.sweep()
 		}
+		s.reckon()
 		s.claim()
-		s.dispatch()
 	}
 	s.save()
 	s.publish()
@@ -139,9 +141,10 @@ func (s *scheduler) tick() {
 	wall := now.Round(0)
 	s.sweepDue = s.sweepDue || wall.Before(s.seen) // the clock was put back
 	s.seen = wall
+	s.sweepDue = s.sweepDue || s.failsOver(now)
 	for _, l := range s.lanes {
 		switch {
-		case l.state.State == store.StateHeld && (!now.Before(l.state.Until) || l.state.Until.Sub(now) > quotaWindow):
+		case l.state.State == store.StateHeld && (!now.Before(l.state.Until) || l.state.Until.Sub(now) > longestHold):
 			s.free(l) // the window is over, or was set by a clock that was wrong
 		case l.state.State == store.StateParked && !now.Before(l.probeAt):
 			s.invite(l)
@@ -178,6 +181,14 @@ func (s *scheduler) nap() time.Duration {
 		sooner(s.dueAt)
 	}
 	for _, l := range s.lanes {
+		if l.backlog.size > 0 {
+			sooner(l.waitTo)
+		}
+		for at := range s.failovers(l) {
+			if at.After(s.looked) {
+				sooner(at)
+			}
+		}
 		switch l.state.State {
 		case store.StateHeld:
 			sooner(l.state.Until)
@@ -310,17 +321,16 @@ func (s *scheduler) laneOf(provider string) *lane {
 	return s.lane(w.Credential)
 }
 
-// dispatch launches jobs while there are slots. Lanes take turns.
-func (s *scheduler) dispatch() {
+// dispatch launches jobs while there are slots. Lanes take turns. Stopped says
+// that it met the limit of one, and that there is more to do.
+func (s *scheduler) dispatch() (stopped bool) {
+	epoch := s.epoch
 	for again := true; again; {
 		again = false
 		for range s.ring {
 			l := s.ring[0]
 			s.ring = append(s.ring[1:], l)
-			if l.backlog.size > 0 && s.gate.take(l.credential) {
-				s.next(l)
-				again = true
-			}
+			again = l.backlog.size > 0 && s.begin(l) || again
 		}
 	}
 	total := 0
@@ -329,24 +339,40 @@ func (s *scheduler) dispatch() {
 		s.gate.mark(l.credential, l.blocked(), l.backlog.size > l.backlog.ahead || len(l.more) > 0 || s.due || s.sweeping || s.sweepDue)
 	}
 	s.metrics.backlog.Set(float64(total))
+	return s.epoch != epoch
 }
 
-// next launches the next job of a lane with a slot that was taken for it.
-func (s *scheduler) next(l *lane) {
+// begin launches the next job of a lane if there is a slot for it.
+func (s *scheduler) begin(l *lane) bool {
+	j := l.backlog.next()
+	if !j.ahead {
+		j.way, _ = s.routes.way(j.provider)
+	}
+	a := s.gate.take(l.credential, j, j.way.MaxRecipients)
+	l.waitTo = a.at
+	switch {
+	case a.n > 0:
+		s.next(l, a.n)
+	case a.full && !l.blocked():
+		s.exhaust(l, a.at)
+	}
+	return a.n > 0
+}
+
+// next launches the next job of a lane with a slot that was taken for so many
+// of its recipients.
+func (s *scheduler) next(l *lane, most int) {
 	j := l.backlog.pop()
 	if j.ahead {
 		s.gate.leave(l.credential, j.content.Size())
-		j.indexes = s.left(j)
-	} else {
-		j.way, _ = s.routes.way(j.provider)
-		j.indexes = s.share(l, j, s.left(j))
 	}
+	j.indexes = s.share(l, j, s.left(j), most)
 	for _, i := range j.indexes {
 		s.busy[key{j.id, i}] = hand{running, j}
 	}
 	if len(j.indexes) == 0 {
 		l.probing = l.probing && !j.probe
-		s.gate.give(l.credential)
+		s.gate.give(j, 0)
 		j.close()
 		return
 	}
@@ -358,10 +384,9 @@ func (s *scheduler) left(j *job) []int {
 	return slices.DeleteFunc(j.indexes, func(i int) bool { return s.busy[key{j.id, i}] != hand{waiting, j} })
 }
 
-// share leaves a job as many deliveries as one transaction can have. The others
+// share leaves a job as many deliveries as may go in one transaction. The others
 // get in line again, where other connections find them.
-func (s *scheduler) share(l *lane, j *job, indexes []int) []int {
-	most := j.way.MaxRecipients
+func (s *scheduler) share(l *lane, j *job, indexes []int, most int) []int {
 	if len(indexes) <= most {
 		return indexes
 	}
@@ -385,6 +410,9 @@ func (s *scheduler) launch(l *lane, j *job) {
 		}
 	}
 	s.order.line(j)
+	if s.away(l) {
+		j.elsewhere = s.view()
+	}
 	w := &worker{Queue: s.Queue, job: j, tries: s.tries, records: s.records, stop: s.stopping.Done()}
 	go func() {
 		rest := w.run()
@@ -410,7 +438,7 @@ func (s *scheduler) forget(jobs []*job) {
 		if j.ahead {
 			s.gate.leave(j.way.Credential, j.content.Size())
 		} else {
-			s.gate.give(j.way.Credential)
+			s.gate.give(j, 0)
 		}
 		j.close()
 	}
@@ -447,28 +475,40 @@ func (s *scheduler) accepted(jobs []*job, provider string, rest bool) {
 // done takes back the slot and the deliveries of a job.
 func (s *scheduler) done(j *job, results []result, rest []int) {
 	l := s.lane(j.way.Credential)
+	sent := 0
+	for _, r := range results {
+		if a := r.attempt; a != nil && (a.Taken() || a.Uncertain) {
+			sent++
+		}
+	}
 	if j.lent {
-		s.gate.settle(l.credential)
+		s.gate.settle(j, sent)
 	} else {
-		s.gate.give(l.credential)
+		s.gate.give(j, sent)
 	}
 	s.order.leave(j)
 	if j.probe {
 		l.probing, l.ready = false, !slices.ContainsFunc(results, result.tried)
 	}
+	var left []key
 	for _, r := range results {
 		k := key{j.id, r.index}
+		left = append(left, k)
 		delete(s.crashes, k)
 		if r.crashed && r.status == mail.Deferred {
 			s.crashes[k] = j.crashes[r.index] + 1
 		}
 		if r.attempt != nil {
 			s.learn(l, j, *r.attempt)
+			s.reach(l, r)
 		}
 		s.note(r.next)
 		s.release(k, r.status)
 	}
 	s.putBack(j, rest)
+	if !l.standing().well() && s.followed(l) { // even a probe that found it so need not wait
+		s.settle(left, nil)
+	}
 	for _, f := range j.then {
 		f()
 	}

@@ -51,10 +51,17 @@ func (s *scheduler) setRoutes(r Routes) {
 	for name := range r.Providers {
 		s.laneOf(name)
 	}
+	s.waits = nil
+	for _, f := range r.Failover {
+		if f = f.withDefaults(); !slices.Contains(s.waits, f) {
+			s.waits = append(s.waits, f)
+		}
+	}
 	for _, l := range s.lanes {
 		s.flush(l)
 		l.epoch++
-		if reload && l.state.State == store.StateParked {
+		l.unreachable = time.Time{}
+		if reload && (l.state.State == store.StateParked || l.exhausted()) {
 			s.free(l)
 		}
 	}
@@ -77,7 +84,7 @@ func (s *scheduler) learn(l *lane, j *job, a mail.Attempt) {
 	case a.Class == mail.ClassAuth:
 		s.park(l, j.provider, a)
 	case a.Class == mail.ClassQuota && !stale && !l.blocked():
-		s.limit(l, j.provider, a)
+		s.limit(l, j, a)
 	}
 	if !a.Taken() && !about(a) {
 		l.state.LastError, l.state.Explain = said(a), a.Explain
@@ -119,10 +126,38 @@ func means(a mail.Attempt) string {
 }
 
 // limit stops a lane whose quota is used up.
-func (s *scheduler) limit(l *lane, provider string, a mail.Attempt) {
-	until := s.clock.Now().Add(quotaWindow)
-	s.log.Warn("provider held: its quota is used up", "provider", provider, "until", until, "means", means(a), "err", said(a))
+func (s *scheduler) limit(l *lane, j *job, a mail.Attempt) {
+	until := j.way.Limits.reopens(s.clock.Now())
+	s.log.Warn("provider held: its quota is used up", "provider", j.provider, "until", until, "means", means(a), "err", said(a))
 	s.set(l, store.ProviderState{State: store.StateHeld, Reason: mail.HoldQuota, Until: until, LastError: said(a), Explain: a.Explain})
+}
+
+// exhaust stops a lane whose own limit for a day is met.
+func (s *scheduler) exhaust(l *lane, until time.Time) {
+	names := s.providers(l)
+	limit := s.gate.daily(l.credential)
+	s.log.Warn("provider held: its limit for a day is met", "provider", strings.Join(names, " "), "limit", limit, "until", until)
+	why := fmt.Sprintf("the limit of %s a day is met", limit)
+	s.set(l, store.ProviderState{
+		State: store.StateHeld, Reason: mail.HoldQuota, Until: until, LastError: why,
+		Explain: &mail.Explain{ID: dailyLimit, Class: mail.ClassQuota, Detail: limit},
+	})
+}
+
+// reckon tells the meters what was spent before.
+func (s *scheduler) reckon() {
+	now := s.clock.Now()
+	if now.Before(s.pausedTo) {
+		return
+	}
+	for credential, since := range s.gate.unknown(now) {
+		minutes, err := s.store.Spent(s.stopping, credential, since)
+		if err != nil {
+			s.pause("reading what a provider was given", err)
+			return
+		}
+		s.gate.restore(credential, minutes)
+	}
 }
 
 // free lets a lane work again.
@@ -187,61 +222,6 @@ func (s *scheduler) publish() {
 	s.states.Store(&states)
 }
 
-// A view is how providers stand at one moment; one that is not in it is gone.
-type view map[string]standing
-
-// A standing is the state of a provider, and whether it waits for a probe.
-type standing struct {
-	store.ProviderState
-	ready bool
-}
-
-func (s *scheduler) view() view {
-	v := view{}
-	for name := range s.routes.Providers {
-		l := s.laneOf(name)
-		v[name] = standing{l.state, l.ready && !l.probing}
-	}
-	return v
-}
-
-// fit is the change that makes a delivery agree with how its provider stands:
-// held where it cannot be tried, due where what held it is over. What only a
-// person can end stays.
-func (v view) fit(d mail.Delivery, now time.Time) (o mail.Outcome, ok bool) {
-	switch d.Reason {
-	case mail.HoldOperator, mail.HoldDamaged, mail.HoldAccount:
-		return o, false
-	}
-	st, known := v[d.Provider]
-	switch {
-	case !known:
-		hold(&o, mail.HoldProviderGone, time.Time{})
-		o.Text = fmt.Sprintf("provider %s is not configured any more", d.Provider)
-		o.Explain = waits(o.Reason, o.Text)
-		return o, d.Reason != mail.HoldProviderGone
-	case st.State == store.StateParked && st.ready && d.Status == mail.Deferred && !d.NextAttempt.After(now):
-		return o, false // it may be the probe
-	case st.State == store.StateParked:
-		hold(&o, mail.HoldAuth, time.Time{})
-		o.Text = fmt.Sprintf("provider %s is parked: %s", d.Provider, st.LastError)
-		o.Explain = waits(o.Reason, o.Text)
-		return o, d.Reason != mail.HoldAuth
-	case st.State == store.StateHeld:
-		hold(&o, mail.HoldQuota, st.Until)
-		o.Text = fmt.Sprintf("provider %s is held: %s", d.Provider, st.LastError)
-		o.Explain = waits(o.Reason, o.Text)
-		return o, d.NextAttempt.Before(st.Until)
-	}
-	o, _ = dueNow(d, now)
-	// What waits longer than anything does comes from a clock that was wrong.
-	longest := longestDelay
-	if d.Status == mail.Held {
-		longest = quotaWindow
-	}
-	return o, d.Reason == mail.HoldAuth || d.Reason == mail.HoldProviderGone || d.NextAttempt.Sub(now) > longest
-}
-
 // sweepBatch is how many deliveries a sweep has in hand at once.
 const sweepBatch = 2000
 
@@ -267,7 +247,7 @@ func (s *scheduler) sweep() {
 
 // misfits has what does not fit settled, batch after batch, so that a long
 // queue is never in memory whole.
-func (s *scheduler) misfits(ctx context.Context, v view, now time.Time) error {
+func (s *scheduler) misfits(ctx context.Context, v *view, now time.Time) error {
 	var keys []key
 	settle := func() {
 		batch, settled := keys, make(chan struct{})
@@ -298,6 +278,9 @@ func (s *scheduler) misfits(ctx context.Context, v view, now time.Time) error {
 // settle makes deliveries fit and then calls done, which may be nil. Should how
 // things stand change before all is recorded, another sweep follows.
 func (s *scheduler) settle(keys []key, done func()) {
+	if len(keys) == 0 && done == nil {
+		return
+	}
 	epoch := s.epoch
 	s.amend(amendment{keys: keys, change: s.view().fit, skip: true, done: func(int, error) {
 		s.sweepDue = s.sweepDue || s.epoch != epoch

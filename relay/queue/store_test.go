@@ -25,6 +25,8 @@ type memStore struct {
 	rows     map[key]*mail.Delivery
 	leases   map[key]time.Time
 	states   map[string]store.ProviderState
+	spent    map[string][]store.Spent // by credential, a row for each delivery
+	counted  map[mail.ID]bool         // messages that are in it
 	events   []mail.Event
 	reads    int                               // of content
 	fail     func(op string, id mail.ID) error // asked before each operation
@@ -36,7 +38,7 @@ func newMemStore() *memStore {
 	return &memStore{
 		clock: clock.System{}, messages: map[mail.ID]*mail.Message{}, content: map[mail.ID]mail.Content{},
 		rows: map[key]*mail.Delivery{}, leases: map[key]time.Time{}, states: map[string]store.ProviderState{},
-		changed: make(chan struct{}),
+		changed: make(chan struct{}), spent: map[string][]store.Spent{}, counted: map[mail.ID]bool{},
 	}
 }
 
@@ -154,11 +156,24 @@ func (s *memStore) Conclude(_ context.Context, os []mail.Outcome) error {
 		k := key{o.Message, o.Index}
 		s.rows[k].Conclude(o)
 		delete(s.leases, k)
+		s.spend(o)
 		if o.Kind != "" {
 			s.events = append(s.events, mail.Event{Time: o.At, Kind: o.Kind, Message: o.Message, Recipient: o.Index, Text: o.Text})
 		}
 	}
 	return nil
+}
+
+func (s *memStore) spend(o mail.Outcome) {
+	if o.Credential == "" || o.Status != mail.Sent {
+		return
+	}
+	row := store.Spent{Minute: o.At.Truncate(time.Minute), Recipients: 1}
+	if !s.counted[o.Message] {
+		s.counted[o.Message] = true
+		row.Messages = 1
+	}
+	s.spent[o.Credential] = append(s.spent[o.Credential], row)
 }
 
 func (s *memStore) Hold(ds []mail.Delivery) {
@@ -250,6 +265,17 @@ func (s *memStore) Unfinished(context.Context) iter.Seq2[mail.Delivery, error] {
 			}
 		}
 	}
+}
+
+func (s *memStore) Spent(_ context.Context, credential string, since time.Time) ([]store.Spent, error) {
+	if err := s.failing("spent", mail.ID{}); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(s.spent[credential]), func(m store.Spent) bool {
+		return m.Minute.Before(since.Truncate(time.Minute))
+	}), nil
 }
 
 func (s *memStore) SaveProvider(_ context.Context, st store.ProviderState) error {

@@ -23,7 +23,7 @@ const (
 	events       bucket = "events"         // be64 time, be32 number → mail.Event, in the order of recording
 	messageEvent bucket = "message_events" // id, key in events → nothing
 	counts       bucket = "counts"         // id → count
-	usages       bucket = "usage"          // account, NUL, provider, NUL, day → be64 messages, be64 recipients
+	usages       bucket = "usage"          // account, NUL, provider, NUL, day → be64 messages, be64 recipients; and NUL, credential, be64 minute → the same
 	providers    bucket = "providers"      // credential → store.ProviderState
 )
 

@@ -179,7 +179,7 @@ func (t *tx) concluded(o mail.Outcome, taken *delivery) error {
 	if taken == nil {
 		return nil
 	}
-	return t.use(taken, o.At)
+	return t.use(taken, o)
 }
 
 // Hold claims deliveries that are about to be put, until Conclude or Release:

@@ -164,6 +164,41 @@ func usage(s *suite) {
 	})
 }
 
+// spent counts for credentials, by the minute: a message once however many
+// copies went out, on whatever day, and each recipient.
+func spent(s *suite) {
+	take := func(m *mail.Message, index int, credential string, at time.Duration) {
+		s.conclude(mail.Outcome{Message: m.ID, Index: index, At: after(at), Status: mail.Sent, Attempted: true, Kind: mail.KindSent, Credential: credential})
+	}
+	m := s.put(start, "a@x.test", "b@x.test", "c@x.test")
+	take(m, 1, "aa", 10*time.Second)
+	take(m, 2, "aa", 20*time.Second)
+	take(m, 2, "aa", 21*time.Second) // told twice
+	take(m, 3, "aa", 30*time.Hour)
+	take(s.put(start, "d@x.test"), 1, "aab", time.Minute)
+	take(s.put(start, "e@x.test"), 1, "", time.Minute)
+	s.reopen()
+	want := []store.Spent{{Minute: start, Messages: 1, Recipients: 2}, {Minute: after(30 * time.Hour), Recipients: 1}}
+	s.checkSpent("aa", start, want)
+	s.checkSpent("aa", after(59*time.Second), want) // of a minute that it is in
+	s.checkSpent("aa", after(time.Minute), want[1:])
+	s.checkSpent("aab", time.Time{}, []store.Spent{{Minute: after(time.Minute), Messages: 1, Recipients: 1}})
+	s.checkSpent("a", time.Time{}, nil)
+	equal(s, "usage", len(all(s, s.Usage(s.ctx))), 2)
+	take(s.put(start, "f@x.test"), 1, "aa", 51*time.Hour) // old minutes go
+	s.checkSpent("aa", time.Time{}, []store.Spent{{Minute: after(30 * time.Hour), Recipients: 1}, {Minute: after(51 * time.Hour), Messages: 1, Recipients: 1}})
+}
+
+func (s *suite) checkSpent(credential string, since time.Time, want []store.Spent) {
+	s.Helper()
+	got, err := s.Spent(s.ctx, credential, since)
+	s.ok(err)
+	for i := range got {
+		got[i].Minute = got[i].Minute.UTC()
+	}
+	equal(s, "spent by "+credential, got, want)
+}
+
 // providers keeps states over a restart, the last of each.
 func providers(s *suite) {
 	a := store.ProviderState{Credential: "aa", State: store.StateParked, Reason: "535", Since: start, LastError: "535 no"}

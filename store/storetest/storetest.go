@@ -36,6 +36,7 @@ type Backend interface {
 	Expire(ctx context.Context, now time.Time, r store.Retention) (store.Expired, error)
 
 	Usage(context.Context) iter.Seq2[store.Usage, error]
+	Spent(ctx context.Context, credential string, since time.Time) ([]store.Spent, error)
 	SaveProvider(context.Context, store.ProviderState) error
 	Providers(context.Context) ([]store.ProviderState, error)
 
@@ -86,6 +87,7 @@ func Run(t *testing.T, open Open) {
 		{"SharedAlone", sharedAlone},
 		{"Unsent", unsent},
 		{"Usage", usage},
+		{"Spent", spent},
 		{"Providers", providers},
 		{"Messages", listing},
 		{"Filters", filters},
