@@ -131,7 +131,7 @@ func (p *program) mount(ctx context.Context, conf *config.Config) (*apiClient, e
 		s.Close()
 		return nil, err
 	}
-	house, err := build(conf, keys, p.clock, log, reg)
+	house, err := p.build(conf, keys, log, reg)
 	if err != nil {
 		s.Close()
 		return nil, &exitError{exitUsage, err.Error()}

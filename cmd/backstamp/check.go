@@ -35,7 +35,7 @@ func (p *program) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	h, err := build(conf, keys, p.clock, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	h, err := p.build(conf, keys, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {
 		return &exitError{exitUsage, err.Error()}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -49,6 +50,7 @@ type builder struct {
 	conf  *config.Config
 	keys  *track.Keys
 	clock clock.Clock
+	roots *x509.CertPool
 	log   *slog.Logger
 	reg   prometheus.Registerer
 	errs  config.Errors
@@ -57,8 +59,8 @@ type builder struct {
 
 // build makes the house of conf, or says all that is wrong with it: the error
 // is a config.Errors.
-func build(conf *config.Config, keys *track.Keys, clk clock.Clock, log *slog.Logger, reg prometheus.Registerer) (*house, error) {
-	b := &builder{conf: conf, keys: keys, clock: clk, log: log, reg: reg, house: &house{conf: conf}}
+func (p *program) build(conf *config.Config, keys *track.Keys, log *slog.Logger, reg prometheus.Registerer) (*house, error) {
+	b := &builder{conf: conf, keys: keys, clock: p.clock, roots: p.roots, log: log, reg: reg, house: &house{conf: conf}}
 	b.pickProviders()
 	accounts := b.accounts()
 	b.house.accounts = accounts
@@ -132,7 +134,7 @@ func (b *builder) pickProviders() {
 				Name: account + "/" + name, Key: key + "." + name, Preset: p.Preset, Region: p.Region,
 				Host: p.Host, Port: p.Port, TLS: p.TLS, Username: p.Username, Password: string(p.Password),
 				DailyLimit: p.DailyLimit, Rate: provider.Rate(p.Rate),
-				Hostname: hostname(b.conf), Connections: p.Connections, Reg: b.reg,
+				Hostname: hostname(b.conf), Connections: p.Connections, RootCAs: b.roots, Reg: b.reg,
 			}
 			b.refuse(s.Check())
 			b.house.warnings = append(b.house.warnings, place(b.conf, errors.Join(s.Warnings()...))...)

@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -45,6 +46,7 @@ type program struct {
 	out, err io.Writer
 	env      []string
 	clock    clock.Clock
+	roots    *x509.CertPool // of providers' certificates; nil: those of the system
 	// signals begins to deliver what SIGHUP, SIGTERM and SIGINT ask of serve;
 	// other commands end by them as any program does.
 	signals func() <-chan os.Signal

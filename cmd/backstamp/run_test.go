@@ -62,12 +62,19 @@ func start(t testing.TB, yaml string) *instance {
 
 func startIn(t testing.TB, dir, file string) *instance {
 	t.Helper()
+	return startWith(t, dir, file, func(*program) {})
+}
+
+// startWith is startIn with another world outside.
+func startWith(t testing.TB, dir, file string, outside func(*program)) *instance {
+	t.Helper()
 	in := &instance{t: t, dir: dir, config: file, signal: make(chan os.Signal, 2), log: &lockedBuffer{}, out: &lockedBuffer{}}
 	ready := make(chan addresses, 1)
 	p := &program{
 		in: strings.NewReader(""), out: in.out, err: in.log, clock: clock.System{}, signals: func() <-chan os.Signal { return in.signal },
 		ready: func(a addresses) { ready <- a },
 	}
+	outside(p)
 	ctx, cancel := context.WithCancel(context.Background())
 	code := make(chan int, 1)
 	go func() { code <- p.run(ctx, []string{"serve", "--config", file}) }()

@@ -81,7 +81,7 @@ func (p *program) serve(ctx context.Context) error {
 		return err
 	}
 	defer s.store.Close()
-	if s.house, err = build(conf, s.keys, p.clock, s.log, s.reg); err != nil {
+	if s.house, err = p.build(conf, s.keys, s.log, s.reg); err != nil {
 		return &exitError{exitUsage, err.Error()}
 	}
 	stages, bound, done, err := s.assemble()
@@ -285,7 +285,7 @@ func (s *server) reload(context.Context) error {
 	if err != nil {
 		return err
 	}
-	next, err := build(conf, s.keys, s.clock, s.log, s.reg)
+	next, err := s.build(conf, s.keys, s.log, s.reg)
 	if err != nil {
 		return err
 	}

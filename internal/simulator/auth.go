@@ -35,6 +35,7 @@ func (s *session) auth(arg string) error {
 	case !slices.Contains(s.mechanisms(), mechanism) || !slices.Contains(spoken(), mechanism):
 		return s.say("no-mechanism")
 	}
+	s.mechanism = mechanism
 	c, err := s.credential(mechanism, initial)
 	switch {
 	case errors.Is(err, errCancel):

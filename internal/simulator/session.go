@@ -26,12 +26,13 @@ type session struct {
 	conn net.Conn // with TLS, once there is
 	r    *bufio.Reader
 
-	secure   bool
-	helo     string
-	user     string // who logged in
-	id       string // of what is going on
-	messages int    // taken on this connection
-	tx       *transaction
+	secure    bool
+	helo      string
+	user      string // who logged in
+	mechanism string // of the last login
+	id        string // of what is going on
+	messages  int    // taken on this connection
+	tx        *transaction
 }
 
 var errEnd = errors.New("simulator: end of session")
@@ -231,7 +232,7 @@ func (s *session) report(o Outcome) {
 	if s.opts.Report == nil {
 		return
 	}
-	o.Connection, o.Helo, o.User, o.TLS = s.n, s.helo, s.user, s.secure
+	o.Connection, o.Helo, o.User, o.Mechanism, o.TLS = s.n, s.helo, s.user, s.mechanism, s.secure
 	if s.tx != nil {
 		o.MailFrom, o.Recipients = s.tx.from, slices.Clone(s.tx.rcpts)
 	}

@@ -78,7 +78,8 @@ func ParseTrouble(text string) (Trouble, error) {
 type Outcome struct {
 	Connection int      `json:"connection"` // from 1
 	Helo       string   `json:"helo"`
-	User       string   `json:"user"` // who logged in
+	User       string   `json:"user"`      // who logged in
+	Mechanism  string   `json:"mechanism"` // how, or how it was tried last
 	TLS        bool     `json:"tls"`
 	MailFrom   string   `json:"mail_from"`
 	Recipients []string `json:"recipients"`
