@@ -32,6 +32,9 @@ type Settings struct {
 	// ClassesFile is the path of a file of rules that come before the built-in
 	// ones; "" for none.
 	ClassesFile string
+	// Ranges is the directory of published lists of networks, which the
+	// operator may put there; "" for none.
+	Ranges string
 	// Spill is the path of the file for events that the store could not take
 	// and the memory has no room for; "" for none. It is read when a Handler is
 	// made, and by one Handler at a time.
