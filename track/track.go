@@ -24,7 +24,8 @@ type Recorder interface {
 
 // Settings is what the operator chose for the public listener.
 type Settings struct {
-	// TrustedProxies are the peers whose X-Forwarded-For is believed.
+	// TrustedProxies are the peers whose X-Forwarded-For, or PROXY header, is
+	// believed.
 	TrustedProxies []netip.Prefix
 	// WholeAddresses keeps readers' addresses as they are; else they are cut
 	// to their network of 24 or 48 bits.

@@ -204,7 +204,7 @@ func (s *server) assemble() (stages []stage, bound addresses, done func(), err e
 	return []stage{
 		{name: "smtp", run: s.relay.Serve},
 		{name: "queue", run: s.queue.Run, with: true}, // it need not run to keep what still comes in
-		{name: "tracking", run: serveHTTP(track.Server(s.track), tracking)},
+		{name: "tracking", run: serveHTTP(track.Server(s.track), track.Listener(s.track, tracking))},
 		{name: "tracking events", run: s.track.Run},
 		{name: "private page", run: serveHTTP(private, admin)},
 		{name: "private socket", run: serveHTTP(socket, control), with: true},
