@@ -137,7 +137,8 @@ func TestStreamIsMixed(t *testing.T) {
 			t.Errorf("%d hits of %s", truths[class], class)
 		}
 	}
-	if fmt.Sprint(readers.Stream(3, 100)) != fmt.Sprint(readers.Stream(3, 100)) {
+	first, again := fmt.Sprint(readers.Stream(3, 100)), fmt.Sprint(readers.Stream(3, 100))
+	if first != again {
 		t.Error("not the same again")
 	}
 }
