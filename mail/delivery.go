@@ -13,6 +13,7 @@ type Delivery struct {
 	Basis       Basis         `json:"basis,omitempty"`
 	Attempts    int           `json:"n,omitempty"`   // tries that ended
 	Started     time.Time     `json:"on,omitzero"`   // when the running try began; zero: none runs
+	SentAt      time.Time     `json:"sent,omitzero"` // when a provider first took it
 	Uncertain   bool          `json:"unc,omitempty"` // a try may have been taken without its reply being recorded
 	Reply       string        `json:"reply,omitempty"`
 	UpstreamID  string        `json:"uid,omitempty"` // the provider's name for it
@@ -92,6 +93,9 @@ func (d *Delivery) Conclude(o Outcome) {
 	} else {
 		d.Status = d.Status.Advance(o.Status)
 	}
+	if o.Status == Sent && d.SentAt.IsZero() {
+		d.SentAt = o.At
+	}
 	if d.Status == Sent {
 		d.catchUp()
 	}
@@ -107,12 +111,15 @@ func (d *Delivery) Conclude(o Outcome) {
 	}
 }
 
+// RuleUnsent is the rule of hits on what nobody was sent yet.
+const RuleUnsent = "unsent"
+
 // Judge puts right what a hit was taken for, by what is known of the Delivery:
 // before a try began to send content no reader can have the link, so that
 // whoever has it is no reader.
 func (d *Delivery) Judge(e Event) Event {
 	if d.waits() && d.Started.IsZero() && e.Class != Self {
-		e.Class, e.Rule = Scanner, "unsent"
+		e.Class, e.Rule = Scanner, RuleUnsent
 	}
 	return e
 }
@@ -144,6 +151,9 @@ func (d *Delivery) prove(status Status, basis Basis) {
 // catchUp advances a Delivery that was just sent by the hits that overtook the
 // provider's reply.
 func (d *Delivery) catchUp() {
+	if d.Tally.Arrived {
+		d.prove(Delivered, BasisOpen)
+	}
 	if d.Tally.Opens > 0 {
 		d.prove(Opened, BasisOpen)
 	}

@@ -63,6 +63,8 @@ type Event struct {
 	UserAgent string    `json:"ua,omitempty"`
 	Method    string    `json:"me,omitempty"`
 	Referer   string    `json:"re,omitempty"` // host of the Referer field
+	Purpose   string    `json:"pu,omitempty"` // what a fetch ahead of need says of itself
+	Simulated bool      `json:"si,omitempty"` // made by the operator, to try a class out
 	Basis     Basis     `json:"b,omitempty"`
 	Count     int       `json:"n,omitempty"` // equal hits that share this row; 0 reads as 1
 	Text      string    `json:"x,omitempty"` // the upstream's reply, or why
@@ -71,10 +73,17 @@ type Event struct {
 // Times returns how many hits the event stands for, at least 1.
 func (e Event) Times() int { return max(1, e.Count) }
 
+// IsHit reports whether a request of a reader made the event. An open that a
+// click tells of is none.
+func (e Event) IsHit() bool {
+	return e.Kind == KindClick || e.Kind == KindOpen && e.Basis != BasisClick
+}
+
 // SameHit reports whether two events may share a row with a count.
 func (e Event) SameHit(o Event) bool {
 	return (e.Kind == KindOpen || e.Kind == KindClick) && e.Kind == o.Kind &&
 		e.Message == o.Message && e.Recipient == o.Recipient && e.Link == o.Link &&
 		e.Class == o.Class && e.Rule == o.Rule && e.IP == o.IP && e.UserAgent == o.UserAgent &&
-		e.Basis == o.Basis && e.Method == o.Method && e.Referer == o.Referer
+		e.Basis == o.Basis && e.Method == o.Method && e.Referer == o.Referer &&
+		e.Purpose == o.Purpose && e.Simulated == o.Simulated
 }

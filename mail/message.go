@@ -23,6 +23,7 @@ type Message struct {
 	Meta       map[string]string `json:"meta,omitempty"`
 	Size       int64             `json:"size"` // octets as received, after line ends were put right
 	Tracked    bool              `json:"tracked,omitempty"`
+	Links      int               `json:"links,omitempty"`   // how many links are tracked
 	Reason     string            `json:"reason,omitempty"`  // why it is not tracked
 	Shared     bool              `json:"shared,omitempty"`  // one copy and token for all its recipients
 	Expired    bool              `json:"expired,omitempty"` // its content is gone, by retention

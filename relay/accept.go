@@ -111,7 +111,7 @@ func (s *session) plan(m *mail.Message, h mail.Header, content mail.Content, cli
 	}
 	req.Off = tx.off(m, &req, controls)
 	p := tx.policy.rewriter.Plan(req)
-	m.Tracked, m.Reason = p.Edited(), p.Reason()
+	m.Tracked, m.Reason, m.Links = p.Edited(), p.Reason(), p.Tracked()
 	m.Detail.Plan = p.Encode()
 	if stamp := p.Stamp(); stamp != "" {
 		m.Detail.Header.Add = append(m.Detail.Header.Add, "X-Backstamp: "+stamp)

@@ -43,6 +43,19 @@ func (p *Plan) Reason() string { return p.reason }
 // to the plan.
 func (p *Plan) Links() []mail.Link { return p.links }
 
+// Tracked returns how many links the copies have that lead through us.
+func (p *Plan) Tracked() (n int) {
+	if !p.Edited() {
+		return 0
+	}
+	for _, l := range p.links {
+		if l.Decision == mail.Tracked {
+			n++
+		}
+	}
+	return n
+}
+
 // Notes returns what one should know about the copies, each one of the Note
 // constants. The slice belongs to the plan.
 func (p *Plan) Notes() []string { return p.notes }

@@ -90,13 +90,24 @@ type Expired struct {
 	Events   int
 }
 
-// Usage is what one provider took on one day (UTC) for one account.
+// Usage is what one provider took for one account on one day (UTC), and the
+// hits of that day on what it took; or the same of what bears one tag.
 type Usage struct {
 	Account    string
-	Provider   string // account/name
+	Provider   string // account/name; "" in the usage of tags
+	Tag        string // "" in the usage of providers
 	Day        string // 2006-01-02
 	Messages   int    // accepted messages, once however many copies went out
 	Recipients int
+	mail.Sums  // what is the first of its kind is unique on its day
+}
+
+// Reclassified counts what was judged again.
+type Reclassified struct {
+	Messages int // with hits
+	Hits     int // rows of the log, each of equal hits
+	Changed  int // of these, that have another class or rule now
+	Left     int // messages left as they are, since retention has deleted some of their hits or they cannot be read
 }
 
 // Spent is what one credential took in one minute, for all accounts.

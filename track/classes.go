@@ -2,14 +2,18 @@ package track
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v4"
 
@@ -21,14 +25,17 @@ type Signals struct {
 	Kind      mail.Kind // open or click
 	Method    string
 	UserAgent string
-	Referer   string // host, in lower case
-	Addr      netip.Addr
+	Referer   string       // host, in lower case
+	Purpose   string       // what a fetch ahead of need says of itself, in lower case
+	Reader    netip.Prefix // the address, or the network that it was cut to since
+	Rule      string       // that decided when the address was whole; "" when it still is
 }
 
 // A Classifier says who made a hit. It is a pure function of the Signals.
 type Classifier struct {
-	self  networks
-	rules []rule
+	self   rangeSet
+	rules  []rule
+	timing mail.Timing
 }
 
 // What the class is put down to where no rule did it.
@@ -39,36 +46,53 @@ const (
 
 // A rule is one entry of classes.yaml, which explains the fields.
 type rule struct {
-	Name        string
-	Class       mail.Class
-	Kind        mail.Kind
-	Method      string
-	UserAgent   []string `yaml:"user_agent"`
-	UserAgentIs []string `yaml:"user_agent_is"`
-	Referer     []string
-	Networks    []network
-	Source      string
-	AsOf        string `yaml:"as_of"`
+	Name         string
+	Class        mail.Class
+	Kind         mail.Kind
+	Method       string
+	UserAgent    []string `yaml:"user_agent"`
+	UserAgentIs  []string `yaml:"user_agent_is"`
+	Referer      []string
+	Purpose      []string
+	Networks     []network
+	NetworksFile string `yaml:"networks_file"`
+	Source       string
+	AsOf         string `yaml:"as_of"`
+
+	ranges rangeSet // Networks and those in NetworksFile
+}
+
+// A pace is a mail.Timing as classes.yaml has it.
+type pace struct {
+	First  *time.Duration
+	Within *time.Duration
+	Links  *int
+	Source string
+	AsOf   string `yaml:"as_of"`
 }
 
 // builtinRules is the form of classes.yaml.
 type builtinRules struct {
-	Fixed []rule
-	Rules []rule
+	Timing pace
+	Fixed  []rule
+	Rules  []rule
 }
 
 // ownRules is the form of the operator's file.
 type ownRules struct {
-	Self  []network
-	Rules []rule
+	Self   []network
+	Timing pace
+	Rules  []rule
 }
 
 //go:embed classes.yaml
 var classesYAML []byte
 
 // LoadClassifier returns a Classifier with the built-in rules and those of the
-// file, whose path may be "". The errors are of type *mail.SettingError, joined.
-func LoadClassifier(file string) (*Classifier, error) {
+// file, whose path may be "". Lists of networks that built-in rules name are
+// read from the directory ranges where they are there; "" is none. The errors
+// are of type *mail.SettingError, joined.
+func LoadClassifier(file, ranges string) (*Classifier, error) {
 	var builtin builtinRules
 	if err := readRules(classesYAML, &builtin); err != nil {
 		return nil, fmt.Errorf("track: built-in rules: %w", err)
@@ -80,13 +104,55 @@ func LoadClassifier(file string) (*Classifier, error) {
 		}
 	}
 	c := &Classifier{rules: slices.Concat(builtin.Fixed, own.Rules, builtin.Rules)}
-	for _, n := range own.Self {
-		c.self = append(c.self, n.Prefix)
-	}
+	own.Timing.over(builtin.Timing, &c.timing)
+	c.self = newRangeSet(prefixesOf(own.Self))
 	for i := range c.rules {
-		c.rules[i].lower()
+		if err := c.rules[i].prepare(ranges); err != nil {
+			return nil, mail.Settingf("tracking.classes", "rule %s: %v", c.rules[i].Name, err)
+		}
 	}
 	return c, nil
+}
+
+// over sets t to what p says, and for the rest to what base does.
+func (p pace) over(base pace, t *mail.Timing) {
+	t.First = *cmp.Or(p.First, base.First)
+	t.Within = *cmp.Or(p.Within, base.Within)
+	t.Links = *cmp.Or(p.Links, base.Links)
+}
+
+// Timing returns the pace of hits that tells a machine.
+func (c *Classifier) Timing() mail.Timing { return c.timing }
+
+func prefixesOf(list []network) (prefixes []netip.Prefix) {
+	for _, n := range list {
+		prefixes = append(prefixes, n.Prefix)
+	}
+	return prefixes
+}
+
+// prepare makes a rule quick to compare. The file of a built-in rule, whose
+// name has no directory, lies in ranges, and need not be there.
+func (r *rule) prepare(ranges string) error {
+	for _, list := range [][]string{r.UserAgent, r.Referer, r.Purpose} {
+		for i, s := range list {
+			list[i] = strings.ToLower(s)
+		}
+	}
+	networks := prefixesOf(r.Networks)
+	if path := r.NetworksFile; path != "" {
+		builtin := !filepath.IsAbs(path)
+		if builtin {
+			path = filepath.Join(ranges, path)
+		}
+		more, err := readRanges(path)
+		if err != nil && !(builtin && errors.Is(err, fs.ErrNotExist)) {
+			return err
+		}
+		networks = append(networks, more...)
+	}
+	r.ranges = newRangeSet(networks)
+	return nil
 }
 
 func loadOwnRules(file string, own *ownRules) error {
@@ -97,17 +163,65 @@ func loadOwnRules(file string, own *ownRules) error {
 	if err != nil {
 		return ruleErrors(file, err)
 	}
+	lines := ruleLines(text)
 	var errs []error
+	refuse := func(line int, format string, args ...any) {
+		errs = append(errs, mail.Settingf("tracking.classes", "%s:%d: %s", file, line, fmt.Sprintf(format, args...)))
+	}
+	if err := own.Timing.check(); err != nil {
+		refuse(lines.timing, "timing: %v", err)
+	}
 	for i := range own.Rules {
 		r := &own.Rules[i]
-		if r.Name == "" {
-			r.Name = fmt.Sprintf("own-%d", i+1)
-		}
+		r.Name = cmp.Or(r.Name, fmt.Sprintf("own-%d", i+1))
 		if err := r.check(); err != nil {
-			errs = append(errs, mail.Settingf("tracking.classes", "%s: rules.%d: %v", file, i, err))
+			refuse(lines.rules[i], "rules.%d: %v", i, err)
+		}
+		if r.NetworksFile == "" {
+			continue
+		}
+		if r.NetworksFile, err = besides(file, r.NetworksFile); err == nil {
+			_, err = readRanges(r.NetworksFile)
+		}
+		if err != nil {
+			refuse(lines.rules[i], "rules.%d: networks_file: %v", i, err)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// besides makes a path in a file one of its own: relative to the file.
+func besides(file, path string) (string, error) {
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(filepath.Dir(file), path)
+	}
+	return filepath.Abs(path)
+}
+
+// placed are the lines of what a file of rules has.
+type placed struct {
+	timing int
+	rules  []int
+}
+
+// ruleLines finds where the parts of a file stand that was read without errors.
+func ruleLines(text []byte) (at placed) {
+	var root yaml.Node
+	if yaml.Unmarshal(text, &root) != nil || len(root.Content) == 0 {
+		return at
+	}
+	top := root.Content[0].Content
+	for i := 0; i+1 < len(top); i += 2 {
+		switch top[i].Value {
+		case "timing":
+			at.timing = top[i].Line
+		case "rules":
+			for _, r := range top[i+1].Content {
+				at.rules = append(at.rules, r.Line)
+			}
+		}
+	}
+	return at
 }
 
 // readRules decodes one YAML document, or none, strictly.
@@ -141,6 +255,16 @@ func ruleErrors(file string, err error) error {
 	return errors.Join(errs...)
 }
 
+func (p pace) check() error {
+	switch {
+	case p.First != nil && *p.First < 0, p.Within != nil && *p.Within < 0:
+		return errors.New("a duration is below zero; expected such as 5s")
+	case p.Links != nil && (*p.Links < 0 || *p.Links == 1 || *p.Links == 2):
+		return fmt.Errorf("links is %d; expected 3 or more, or 0 for no timing", *p.Links)
+	}
+	return nil
+}
+
 // check finds what would make a rule of the operator's useless or harmful.
 func (r *rule) check() error {
 	classes := []mail.Class{mail.Human, mail.Proxy, mail.Prefetch, mail.Scanner, mail.Unknown}
@@ -153,23 +277,18 @@ func (r *rule) check() error {
 		return fmt.Errorf("method is %q; expected GET or HEAD", r.Method)
 	case slices.Contains(r.UserAgent, ""):
 		return errors.New("an empty user_agent is part of every user agent; expected user_agent_is")
-	case r.Kind == "" && r.Method == "" && len(r.UserAgent)+len(r.UserAgentIs)+len(r.Referer)+len(r.Networks) == 0:
-		return errors.New("the rule fits every hit; expected one of kind, method, user_agent, user_agent_is, referer, networks")
+	case slices.Contains(r.Purpose, ""):
+		return errors.New("an empty purpose is part of every purpose; expected such as prefetch")
+	case r.Kind == "" && r.Method == "" && r.NetworksFile == "" &&
+		len(r.UserAgent)+len(r.UserAgentIs)+len(r.Referer)+len(r.Purpose)+len(r.Networks) == 0:
+		return errors.New("the rule fits every hit; expected one of kind, method, user_agent, user_agent_is, referer, purpose, networks, networks_file")
 	}
 	return nil
 }
 
-func (r *rule) lower() {
-	for _, list := range [][]string{r.UserAgent, r.Referer} {
-		for i, s := range list {
-			list[i] = strings.ToLower(s)
-		}
-	}
-}
-
 // Classify returns the class of a hit and the name of the rule that decided it.
 func (c *Classifier) Classify(s Signals) (mail.Class, string) {
-	if c.self.contain(s.Addr) {
+	if s.from(c.self, ruleSelf) {
 		return mail.Self, ruleSelf
 	}
 	userAgent := strings.ToLower(s.UserAgent)
@@ -181,14 +300,23 @@ func (c *Classifier) Classify(s Signals) (mail.Class, string) {
 	return mail.Unknown, ruleNone
 }
 
+// from reports whether the hit comes from a set. Of an address that was cut
+// that is not known where the set has a part of its network, of one that was not
+// kept never; then it does if the rule decided so while the address was whole.
+func (s Signals) from(set rangeSet, rule string) bool {
+	return set.holds(s.Reader) || s.Rule == rule && (!s.Reader.IsValid() || set.overlaps(s.Reader))
+}
+
 // fits compares a rule with signals; userAgent is theirs in lower case.
 func (r *rule) fits(s Signals, userAgent string) bool {
+	isPart := func(of string) func(string) bool { return func(part string) bool { return strings.Contains(of, part) } }
 	return (r.Kind == "" || r.Kind == s.Kind) &&
 		(r.Method == "" || r.Method == s.Method) &&
 		(r.UserAgentIs == nil || slices.Contains(r.UserAgentIs, s.UserAgent)) &&
-		(r.UserAgent == nil || slices.ContainsFunc(r.UserAgent, func(part string) bool { return strings.Contains(userAgent, part) })) &&
+		(r.UserAgent == nil || slices.ContainsFunc(r.UserAgent, isPart(userAgent))) &&
 		(r.Referer == nil || slices.ContainsFunc(r.Referer, func(domain string) bool { return within(s.Referer, domain) })) &&
-		(r.Networks == nil || slices.ContainsFunc(r.Networks, func(n network) bool { return n.Contains(s.Addr) }))
+		(r.Purpose == nil || slices.ContainsFunc(r.Purpose, isPart(s.Purpose))) &&
+		(r.Networks == nil && r.NetworksFile == "" || s.from(r.ranges, r.Name))
 }
 
 // within reports whether host is domain or lies below it.

@@ -1,7 +1,6 @@
 package track
 
 import (
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,7 +16,7 @@ func loadRules(t *testing.T, text string) (*Classifier, error) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return LoadClassifier(file)
+	return LoadClassifier(file, "")
 }
 
 func TestClassify(t *testing.T) {
@@ -64,18 +63,19 @@ func TestClassify(t *testing.T) {
 		{"KakaoTalk's preview", "click", "GET", "facebookexternalhit/1.1; kakaotalk-scrap/1.0; +https://devtalk.kakao.com/t/scrap/33984", "", reader, "scanner", "link-preview"},
 		{"robot", "click", "GET", "Mozilla/5.0 (compatible; Example/1.0; +https://example.com/about)", "", reader, "scanner", "robot"},
 		{"headless", "click", "GET", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/142.0.0.0 Safari/537.36", "", reader, "scanner", "headless-browser"},
+		{"Proofpoint's network", "click", "GET", userAgentBrowser, "", "67.231.150.1", "scanner", "proofpoint-network"},
+		{"Mimecast's network", "click", "GET", userAgentBrowser, "", "207.211.30.77", "scanner", "mimecast-network"},
 		{"curl", "click", "GET", "curl/8.5.0", "", reader, "unknown", "none"},
 		{"library", "click", "GET", "python-requests/2.32.3", "", reader, "unknown", "none"},
 		{"no name", "click", "GET", "", "", reader, "unknown", "none"},
 		{"no name, no address", "open", "GET", "", "", "", "unknown", "none"},
 	}
-	c, err := LoadClassifier("")
+	c, err := LoadClassifier("", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range tests {
-		addr, _ := netip.ParseAddr(tt.addr)
-		class, rule := c.Classify(Signals{Kind: mail.Kind(tt.kind), Method: tt.method, UserAgent: tt.userAgent, Referer: tt.referer, Addr: addr})
+		class, rule := c.Classify(Signals{Kind: mail.Kind(tt.kind), Method: tt.method, UserAgent: tt.userAgent, Referer: tt.referer, Reader: keptPrefix(tt.addr)})
 		if class != tt.class || rule != tt.rule {
 			t.Errorf("%s: %s by %s, want %s by %s", tt.name, class, rule, tt.class, tt.rule)
 		}
@@ -112,7 +112,7 @@ rules:
 		{"HEAD is never human", "click", "HEAD", userAgentBrowser, "198.51.100.1", "scanner", "head"},
 	}
 	for _, tt := range tests {
-		class, rule := c.Classify(Signals{Kind: mail.Kind(tt.kind), Method: tt.method, UserAgent: tt.userAgent, Addr: netip.MustParseAddr(tt.addr)})
+		class, rule := c.Classify(Signals{Kind: mail.Kind(tt.kind), Method: tt.method, UserAgent: tt.userAgent, Reader: keptPrefix(tt.addr)})
 		if class != tt.class || rule != tt.rule {
 			t.Errorf("%s: %s by %s, want %s by %s", tt.name, class, rule, tt.class, tt.rule)
 		}
@@ -141,6 +141,7 @@ func TestOwnRulesRefused(t *testing.T) {
 		{"fits everything, too", "rules:\n  - {class: human, user_agent: [\"\"]}\n", "rules.0: an empty user_agent"},
 		{"kind", "rules:\n  - {class: human, kind: sent}\n", "expected open or click"},
 		{"method", "rules:\n  - {class: human, method: POST}\n", "expected GET or HEAD"},
+		{"the line of a rule", "self: []\nrules:\n  - {class: human, user_agent: [x]}\n\n  - class: human\n", "rules.yaml:5: rules.1: "},
 		{"built-in section", "fixed: []\n", "rules.yaml:1: "},
 	}
 	for _, tt := range tests {
@@ -149,7 +150,7 @@ func TestOwnRulesRefused(t *testing.T) {
 			t.Errorf("%s: got %v, want %q in it", tt.name, err, tt.want)
 		}
 	}
-	if _, err := LoadClassifier(filepath.Join(t.TempDir(), "missing.yaml")); err == nil || !strings.HasPrefix(err.Error(), "tracking.classes: ") {
+	if _, err := LoadClassifier(filepath.Join(t.TempDir(), "missing.yaml"), ""); err == nil || !strings.HasPrefix(err.Error(), "tracking.classes: ") {
 		t.Errorf("a missing file: %v", err)
 	}
 }
@@ -176,11 +177,11 @@ func TestBuiltinRules(t *testing.T) {
 }
 
 func BenchmarkClassify(b *testing.B) {
-	c, err := LoadClassifier("")
+	c, err := LoadClassifier("", "")
 	if err != nil {
 		b.Fatal(err)
 	}
-	s := Signals{Kind: mail.KindClick, Method: "GET", UserAgent: userAgentBrowser, Addr: netip.MustParseAddr("198.51.100.1")}
+	s := Signals{Kind: mail.KindClick, Method: "GET", UserAgent: userAgentBrowser, Reader: keptPrefix("198.51.100.1")}
 	b.ReportAllocs()
 	for b.Loop() {
 		c.Classify(s)

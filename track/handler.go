@@ -39,7 +39,7 @@ type Policy struct {
 
 // NewPolicy checks the settings. Errors are of type *mail.SettingError, joined.
 func NewPolicy(s Settings, keys *Keys) (*Policy, error) {
-	classes, err := LoadClassifier(s.ClassesFile)
+	classes, err := LoadClassifier(s.ClassesFile, s.Ranges)
 	if err != nil {
 		return nil, err
 	}
@@ -169,6 +169,7 @@ func (h *Handler) hit(r *http.Request, kind mail.Kind, t mail.Token) {
 	h.metrics.hits.WithLabelValues(string(kind), string(e.Class)).Inc()
 	if s, ok := r.Context().Value(simulationKey{}).(*Simulation); ok {
 		s.Class, s.Rule = e.Class, e.Rule
+		e.Simulated = true
 	}
 	h.events.record(e)
 }

@@ -14,6 +14,7 @@ import (
 const (
 	userAgentMax = 512
 	refererMax   = 253
+	purposeMax   = 64
 )
 
 // event returns the Event of a request that carries the good token t.
@@ -24,7 +25,10 @@ func (p *Policy) event(r *http.Request, kind mail.Kind, t mail.Token, now time.T
 		Method:    r.Method,
 		UserAgent: r.UserAgent(),
 		Referer:   refererHost(r.Referer()),
-		Addr:      addr,
+		Purpose:   purposeOf(r.Header),
+	}
+	if addr.IsValid() {
+		s.Reader = onePrefix(addr)
 	}
 	e := mail.Event{
 		Time:      now,
@@ -37,11 +41,37 @@ func (p *Policy) event(r *http.Request, kind mail.Kind, t mail.Token, now time.T
 	if t.Privacy == mail.Anonymous {
 		return e // counts alone
 	}
-	e.Method, e.Referer, e.UserAgent = s.Method, s.Referer, cut(s.UserAgent, userAgentMax)
+	e.Method, e.Referer, e.Purpose, e.UserAgent = s.Method, s.Referer, s.Purpose, cut(s.UserAgent, userAgentMax)
 	if t.Privacy == mail.Identified {
 		e.IP = p.kept(addr)
 	}
 	return e
+}
+
+// Judge returns the class of a hit that was kept, by the signals that were kept
+// with it, and the name of the rule that decides.
+func (p *Policy) Judge(e mail.Event) (mail.Class, string) {
+	if e.Method == "" {
+		return e.Class, e.Rule // counts alone were kept
+	}
+	return p.classes.Classify(Signals{
+		Kind: e.Kind, Method: e.Method, UserAgent: e.UserAgent, Referer: e.Referer, Purpose: e.Purpose,
+		Reader: keptPrefix(e.IP), Rule: e.Rule,
+	})
+}
+
+// Timing returns the pace of hits that tells a machine.
+func (p *Policy) Timing() mail.Timing { return p.classes.Timing() }
+
+// purposeOf returns what a request says that was made before anybody asked for
+// what it is about. Programs differ in the name of the field.
+func purposeOf(h http.Header) string {
+	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
+		if value := h.Get(name); value != "" {
+			return cut(strings.ToLower(value), purposeMax)
+		}
+	}
+	return ""
 }
 
 // kept returns an address as it is kept: cut to its network, and written as

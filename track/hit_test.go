@@ -83,13 +83,14 @@ func TestEventKeepsWhatItMay(t *testing.T) {
 		r.RemoteAddr = tt.peer
 		r.Header.Set("User-Agent", "curl/8")
 		r.Header.Set("Referer", "https://Mail.Example.:443/inbox?secret")
+		r.Header.Set("Sec-Purpose", "Later")
 		got := p.event(r, mail.KindClick, mail.Token{Message: mail.ID{1}, Recipient: 2, Link: 3, Privacy: tt.privacy}, testTime)
 		want := mail.Event{
 			Time: testTime, Kind: mail.KindClick, Message: mail.ID{1}, Recipient: 2, Link: 3,
-			Class: mail.Unknown, Rule: "none", IP: tt.ip, UserAgent: "curl/8", Method: "GET", Referer: "mail.example",
+			Class: mail.Unknown, Rule: "none", IP: tt.ip, UserAgent: "curl/8", Method: "GET", Referer: "mail.example", Purpose: "later",
 		}
 		if tt.privacy == mail.Anonymous {
-			want.UserAgent, want.Method, want.Referer = "", "", ""
+			want.UserAgent, want.Method, want.Referer, want.Purpose = "", "", "", ""
 		}
 		if got != want {
 			t.Errorf("%s:\n got %+v\nwant %+v", tt.name, got, want)

@@ -129,7 +129,8 @@ func (r *recorder) trouble(err error) {
 	}
 }
 
-// enqueue hands e to run, or drops it where there is no room.
+// enqueue hands e to run. Where there is no room the reader waits as long as
+// for the store, and then e is dropped.
 func (r *recorder) enqueue(e mail.Event) {
 	r.behind.Store(true)
 	if r.closed.Load() {
@@ -139,7 +140,15 @@ func (r *recorder) enqueue(e mail.Event) {
 	select {
 	case r.queue <- e:
 		r.metrics.waiting.Inc()
+		return
 	default:
+	}
+	timer := r.clock.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case r.queue <- e:
+		r.metrics.waiting.Inc()
+	case <-timer.C():
 		r.drop(1, errors.New("too many wait in memory"))
 	}
 }

@@ -304,15 +304,52 @@ func TestDropsAreCountedAndLoggedOnce(t *testing.T) {
 	})
 }
 
-func TestFullQueueDropsWithoutWaiting(t *testing.T) {
-	kept := &ledger{fail: func(mail.Event) error { return errStore }}
-	h := newTestHandler(t, Settings{}, kept) // nobody runs Run
-	for range queueSize + 10 {
+// Where the queue has no room a reader waits as long as for the store, no longer.
+func TestFullQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, err := New(Settings{}, fixedKeys(t), &ledger{fail: func(mail.Event) error { return errStore }}, clock.System{}, slog.New(slog.DiscardHandler), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range queueSize { // nobody runs Run
+			h.events.record(mail.Event{Kind: mail.KindOpen})
+		}
+		start := time.Now()
 		h.events.record(mail.Event{Kind: mail.KindOpen})
-	}
-	if got := value(t, h.metrics.dropped); got != 10 {
-		t.Errorf("dropped %v, want 10", got)
-	}
+		if waited, lost := time.Since(start), value(t, h.metrics.dropped); waited != patience || lost != 1 {
+			t.Errorf("waited %v, dropped %v; want %v and one", waited, lost, patience)
+		}
+	})
+}
+
+// A flood of equal hits while the store is down takes one row a second.
+func TestEqualHitsWaitTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := startBench(t, filepath.Join(t.TempDir(), "spill"), &ledger{fail: func(mail.Event) error { return errStore }})
+		const n = 5000
+		for i := range n {
+			b.click(t, 0)
+			if i%100 == 0 {
+				time.Sleep(60 * time.Millisecond) // 3 s in all
+			}
+		}
+		synctest.Wait()
+		if got := value(t, b.Handler.metrics.waiting); got > 5 {
+			t.Errorf("%v rows wait", got)
+		}
+		b.setFail(nil)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		hits := 0
+		for _, e := range b.all() {
+			hits += e.Times()
+		}
+		if hits != n {
+			t.Errorf("%d hits kept, want %d", hits, n)
+		}
+		b.stop()
+		b.wantMetrics(t, 0, 0, 0)
+	})
 }
 
 func TestPoisonEventDoesNotBlockTheOthers(t *testing.T) {

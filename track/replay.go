@@ -12,6 +12,8 @@ import (
 
 const (
 	memoryMax  = 10_000           // events that wait in memory; more go to the spill file
+	alike      = time.Second      // equal hits that wait share a row, as in a commit, if they come within it
+	syncEvery  = time.Second      // how long the spill file may be ahead of its disk
 	batchSize  = 64               // events offered at once, which the store commits together
 	triesMax   = 10               // how often the store may refuse an event while it takes others
 	retryFirst = time.Second      // until the next try when the store takes nothing,
@@ -28,7 +30,7 @@ type waiting struct {
 
 // A verdict is what came of offering an event again.
 type verdict struct {
-	waiting
+	*waiting
 	err error
 }
 
@@ -36,27 +38,28 @@ type verdict struct {
 // spill file. Only the goroutine of run touches it.
 type backlog struct {
 	*recorder
-	memory   []waiting
-	file     *spillFile   // nil without one
-	verdicts chan verdict // of the batch that is out
-	out      int          // verdicts to come
-	refused  []waiting    // of this batch
-	took     bool         // the store took some of this batch
+	memory   []*waiting
+	recent   map[mail.Event]*waiting // those in memory that an equal hit may join, by likeness
+	file     *spillFile              // nil without one
+	syncing  chan error              // has the outcome of a sync that runs; nil: none does
+	dirty    bool                    // the file has what no sync has begun with
+	synced   clock.Timer             // runs since the last sync began; nil: long ago
+	verdicts chan verdict            // of the batch that is out
+	out      int                     // verdicts to come
+	refused  []*waiting              // of this batch
+	took     bool                    // the store took some of this batch
 	pause    time.Duration
 	timer    clock.Timer // runs between a batch that failed and the next; else nil
 }
 
 // run owns the events that wait until ctx ends.
 func (r *recorder) run(ctx context.Context) error {
-	b := &backlog{recorder: r, verdicts: make(chan verdict, batchSize)}
+	b := &backlog{recorder: r, verdicts: make(chan verdict, batchSize), recent: map[mail.Event]*waiting{}}
 	b.open()
 	defer b.close()
 	for {
 		b.next()
-		var wake <-chan time.Time
-		if b.timer != nil {
-			wake = b.timer.C()
-		}
+		b.sync()
 		select {
 		case <-ctx.Done():
 			return nil
@@ -64,10 +67,41 @@ func (r *recorder) run(ctx context.Context) error {
 			b.push(e)
 		case v := <-b.verdicts:
 			b.settle(v)
-		case <-wake:
+		case <-fires(b.timer):
 			b.timer = nil
+		case <-fires(b.synced):
+			b.synced = nil
+		case err := <-b.syncing:
+			b.syncing = nil
+			b.noteSync(err)
 		case <-r.ended:
 		}
+	}
+}
+
+// fires is the channel of a timer, which may be nil.
+func fires(t clock.Timer) <-chan time.Time {
+	if t == nil {
+		return nil
+	}
+	return t.C()
+}
+
+// sync has what was written to the spill file put on its disk, once a second
+// and beside run: a disk that hangs holds nobody up.
+func (b *backlog) sync() {
+	if b.file == nil || !b.dirty || b.syncing != nil || b.synced != nil {
+		return
+	}
+	b.dirty = false
+	b.syncing = make(chan error, 1)
+	b.synced = b.clock.NewTimer(syncEvery)
+	go func(file *spillFile, done chan<- error) { done <- file.f.Sync() }(b.file, b.syncing)
+}
+
+func (b *backlog) noteSync(err error) {
+	if err != nil {
+		b.log.Error("the spill file may not survive a loss of power", "err", err)
 	}
 }
 
@@ -107,6 +141,9 @@ func (b *backlog) next() {
 	b.memory = b.memory[n:]
 	b.out, b.took, b.refused = n, false, nil
 	for _, w := range batch {
+		if like := likeness(w.Event); b.recent[like] == w {
+			delete(b.recent, like)
+		}
 		b.offer(w.Event, func(err error) { b.verdicts <- verdict{w, err} })
 	}
 }
@@ -118,7 +155,8 @@ func (b *backlog) load() {
 	}
 	list, broken, err := b.file.read(memoryMax)
 	if broken > 0 {
-		b.lose(broken, errors.New("lines of the spill file are damaged"))
+		b.metrics.waiting.Sub(float64(broken))
+		b.drop(broken, errors.New("lines of the spill file are damaged"))
 	}
 	b.memory = list
 	if err != nil && len(list) == 0 {
@@ -141,14 +179,28 @@ func (b *backlog) caughtUp() {
 	}
 }
 
-// push adds an event: to memory while all before it are there too, else to the
-// file.
+// push adds an event: to an equal one that waits, else to memory while all
+// before it are there too, else to the file.
 func (b *backlog) push(e mail.Event) {
+	like := likeness(e)
+	if w := b.recent[like]; w != nil && e.Time.Sub(w.Time).Abs() < alike {
+		w.Count = w.Times() + e.Times()
+		b.metrics.waiting.Dec()
+		return
+	}
 	if len(b.memory) < memoryMax && (b.file == nil || b.file.unread() == 0) {
-		b.memory = append(b.memory, waiting{Event: e, line: notSpilled})
+		w := &waiting{Event: e, line: notSpilled}
+		b.memory = append(b.memory, w)
+		b.recent[like] = w
 		return
 	}
 	b.write(e)
+}
+
+// likeness is what equal hits have in common.
+func likeness(e mail.Event) mail.Event {
+	e.Time, e.Count = time.Time{}, 0
+	return e
 }
 
 // write puts an event into the spill file.
@@ -158,9 +210,11 @@ func (b *backlog) write(e mail.Event) {
 		err = b.file.append(e)
 	}
 	if err != nil {
-		b.lose(1, err)
+		b.metrics.waiting.Dec()
+		b.drop(e.Times(), err)
 		return
 	}
+	b.dirty = true
 	b.metrics.spilled.Inc()
 }
 
@@ -182,14 +236,14 @@ func (b *backlog) settle(v verdict) {
 // endBatch puts back what was refused. Where the store took other events, the
 // refused ones are to blame, and not for ever; else the store gets a rest.
 func (b *backlog) endBatch() {
-	var again []waiting
+	var again []*waiting
 	for _, w := range b.refused {
 		if b.took {
 			w.tries++
 		}
 		if w.tries >= triesMax {
 			b.done(w)
-			b.drop(1, fmt.Errorf("the store refuses an event of %v though it takes others", w.Message))
+			b.drop(w.Times(), fmt.Errorf("the store refuses an event of %v though it takes others", w.Message))
 			continue
 		}
 		again = append(again, w)
@@ -205,7 +259,7 @@ func (b *backlog) endBatch() {
 }
 
 // done forgets an event.
-func (b *backlog) done(w waiting) {
+func (b *backlog) done(w *waiting) {
 	b.metrics.waiting.Dec()
 	if w.line == notSpilled {
 		return
@@ -215,18 +269,14 @@ func (b *backlog) done(w waiting) {
 	}
 }
 
-// lose drops events that waited.
-func (b *backlog) lose(n int, err error) {
-	b.metrics.waiting.Sub(float64(n))
-	b.drop(n, err)
-}
-
 // close waits a while for the calls that are under way and writes down what is
 // still there.
 func (b *backlog) close() {
 	b.closed.Store(true)
-	if b.timer != nil {
-		b.timer.Stop()
+	for _, timer := range []clock.Timer{b.timer, b.synced} {
+		if timer != nil {
+			timer.Stop()
+		}
 	}
 	b.await()
 	for _, w := range append(b.refused, b.memory...) {

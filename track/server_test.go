@@ -2,17 +2,22 @@ package track
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"golang.org/x/net/http2"
 
 	"backstamp/mail"
 )
 
-// rawAnswer sends text to a server as it is and returns the head of its answer.
+// rawAnswer sends text to a server as it is and returns the head of its answer;
+// status 0 where it hung up.
 func rawAnswer(t *testing.T, addr, text string) (status int, header string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
@@ -23,6 +28,9 @@ func rawAnswer(t *testing.T, addr, text string) (status int, header string) {
 	go io.WriteString(conn, text) // what the server will not read may block
 	r := bufio.NewReader(conn)
 	line, err := r.ReadString('\n')
+	if err == io.EOF && line == "" {
+		return 0, ""
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,5 +109,97 @@ func TestServerHasEveryLimit(t *testing.T) {
 	}
 	if _, ok := srv.Handler.(*http.ServeMux); ok || srv.ErrorLog == nil {
 		t.Error("a mux cleans paths; what strangers do is logged where the operator reads")
+	}
+}
+
+// TestProxyProtocol believes the PROXY header of trusted proxies, and of nobody
+// else.
+func TestProxyProtocol(t *testing.T) {
+	const pixel = "GET /o/x.gif HTTP/1.1\r\nHost: track.example\r\nUser-Agent: curl/8\r\nConnection: close\r\n"
+	v2 := "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\xc6\x33\x64\x07\x7f\x00\x00\x01\x01\xbb\x00\x50"
+	tests := []struct {
+		name, trusted, before, header string
+		status                        int
+		ip                            string
+	}{
+		{"version 1", "127.0.0.0/8", "PROXY TCP4 198.51.100.7 127.0.0.1 443 80\r\n", "", 200, "198.51.100.7"},
+		{"version 1, IPv6", "127.0.0.0/8", "PROXY TCP6 2001:db8::7 ::1 443 80\r\n", "", 200, "2001:db8::7"},
+		{"version 2", "127.0.0.0/8", v2, "", 200, "198.51.100.7"},
+		{"unknown to the proxy too", "127.0.0.0/8", "PROXY UNKNOWN\r\n", "", 200, "127.0.0.1"},
+		{"left out", "127.0.0.0/8", "", "", 200, "127.0.0.1"},
+		{"left out, with the field", "127.0.0.0/8", "", "X-Forwarded-For: 203.0.113.9\r\n", 200, "203.0.113.9"},
+		{"through two proxies", "127.0.0.0/8, 198.51.100.0/24", "PROXY TCP4 198.51.100.7 127.0.0.1 443 80\r\n", "X-Forwarded-For: 203.0.113.9\r\n", 200, "203.0.113.9"},
+		{"a field that the reader made up", "127.0.0.0/8", "PROXY TCP4 198.51.100.7 127.0.0.1 443 80\r\n", "X-Forwarded-For: 203.0.113.9\r\n", 200, "198.51.100.7"},
+		{"of a stranger", "192.0.2.0/24", "PROXY TCP4 198.51.100.7 127.0.0.1 443 80\r\n", "", 400, ""},
+		{"a stranger without it", "192.0.2.0/24", "", "X-Forwarded-For: 203.0.113.9\r\n", 200, "127.0.0.1"},
+		{"junk in it", "127.0.0.0/8", "PROXY TCP4 somewhere else\r\n", "", 0, ""}, // hung up on
+		{"twice", "127.0.0.0/8", "PROXY TCP4 198.51.100.7 127.0.0.1 443 80\r\nPROXY TCP4 198.51.100.8 127.0.0.1 443 80\r\n", "", 400, ""},
+	}
+	for _, tt := range tests {
+		kept := &ledger{}
+		h := newTestHandler(t, Settings{TrustedProxies: prefixes(strings.Split(tt.trusted, ", ")...), WholeAddresses: true}, kept)
+		srv := Server(h)
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go srv.Serve(Listener(h, l))
+		status, _ := rawAnswer(t, l.Addr().String(), tt.before+strings.Replace(pixel, "/o/x.gif", openPath(t, fixedKeys(t)), 1)+tt.header+"\r\n")
+		srv.Close()
+		var ip string
+		if events := kept.all(); len(events) == 1 {
+			ip = events[0].IP
+		}
+		if status != tt.status || ip != tt.ip {
+			t.Errorf("%s: %d, reader %q; want %d, %q", tt.name, status, ip, tt.status, tt.ip)
+		}
+	}
+}
+
+// TestHTTP2 has its limits where the listener speaks TLS.
+func TestHTTP2(t *testing.T) {
+	srv := httptest.NewUnstartedServer(nil)
+	srv.Config = Server(newTestHandler(t, Settings{}, &ledger{}))
+	srv.TLS = &tls.Config{NextProtos: []string{"h2", "http/1.1"}}
+	srv.StartTLS()
+	defer srv.Close()
+	conn, err := tls.Dial("tcp", srv.Listener.Addr().String(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, http2.ClientPreface)
+	f := http2.NewFramer(conn, conn)
+	f.WriteSettings()
+	first, err := f.ReadFrame()
+	settings, ok := first.(*http2.SettingsFrame)
+	if err != nil || !ok {
+		t.Fatalf("first frame: %v, %v", first, err)
+	}
+	for id, want := range map[http2.SettingID]uint32{http2.SettingMaxConcurrentStreams: streamsMax, http2.SettingInitialWindowSize: 64 << 10} {
+		if got, _ := settings.Value(id); got != want {
+			t.Errorf("%v: %d, want %d", id, got, want)
+		}
+	}
+	if limit, ok := settings.Value(http2.SettingMaxHeaderListSize); !ok || limit > headerMax+4096 {
+		t.Errorf("header list of %d octets", limit)
+	}
+
+	nasty := "https://example.com/a%2Fb//../?q=\"<>\\^`{|}#f"
+	client := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	defer client.CloseIdleConnections()
+	for path, want := range map[string]int{clickPath(t, fixedKeys(t), nasty): 302, "/c/junk": 404, "/o/junk.gif": 200} {
+		r, err := http.NewRequest("GET", srv.URL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := client.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.ProtoMajor != 2 || answer.StatusCode != want || want == 302 && answer.Header.Get("Location") != nasty {
+			t.Errorf("%.20s: %s %d, Location %q", path, answer.Proto, answer.StatusCode, answer.Header.Get("Location"))
+		}
 	}
 }

@@ -103,7 +103,7 @@ func (s *spillFile) append(e mail.Event) error {
 
 // read returns up to n of the oldest events not read yet, and how many lines
 // were no events.
-func (s *spillFile) read(n int) (list []waiting, broken int, err error) {
+func (s *spillFile) read(n int) (list []*waiting, broken int, err error) {
 	var bad []int64
 	err = s.lines(s.next, func(at int64, line []byte) bool {
 		if len(list) == n || at >= s.size {
@@ -118,7 +118,7 @@ func (s *spillFile) read(n int) (list []waiting, broken int, err error) {
 			bad = append(bad, at)
 			return true
 		}
-		list = append(list, waiting{Event: e, line: at})
+		list = append(list, &waiting{Event: e, line: at})
 		return true
 	})
 	for _, at := range bad {

@@ -4,9 +4,16 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"backstamp/mail"
@@ -130,34 +137,123 @@ func TestAppendTokenWithoutTheKey(t *testing.T) {
 	}
 }
 
+// TestMutatedTokens tries tokens that nobody signed for what they are used for.
+// BACKSTAMP_TEST_TOKENS is how many, such as 10000000; the default is 400000.
 func TestMutatedTokens(t *testing.T) {
-	const tries = 100_000
+	tries := 400_000
+	if text := os.Getenv("BACKSTAMP_TEST_TOKENS"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tries = n
+	}
 	ks := fixedKeys(t)
-	tok := testToken(ks)
-	good := []byte(signTest(t, ks, tok))
-	r := rand.New(rand.NewPCG(1, 2))
-	for i := range tries {
-		raw, _ := strict.DecodeString(string(good))
-		switch i % 4 {
-		case 0: // one bit, each in turn
-			raw[i/4%len(raw)] ^= 1 << (i / 4 / len(raw) % 8)
-		case 1: // other claims
-			raw[1+r.IntN(claimsSize-1)] += byte(1 + r.IntN(255))
-		case 2: // other MAC
-			raw[claimsSize+r.IntN(macSize)] += byte(1 + r.IntN(255))
-		case 3: // a few bytes anywhere
-			for range 1 + r.IntN(5) {
-				raw[r.IntN(len(raw))] = byte(r.IntN(256))
+	genuine := genuineTokens(t, ks)
+	var accepted, tried atomic.Int64
+	var wg sync.WaitGroup
+	workers := runtime.GOMAXPROCS(0)
+	for worker := range workers {
+		wg.Go(func() {
+			m := mutator{rand.New(rand.NewPCG(1, uint64(worker))), genuine}
+			for n := 0; n < (tries+workers-1)/workers; n++ {
+				purpose, text, destination := m.next()
+				for m.genuine(purpose, text, destination) {
+					purpose, text, destination = m.next()
+				}
+				tried.Add(1)
+				if _, err := ks.Verify(purpose, text, destination); err == nil && accepted.Add(1) < 10 {
+					t.Errorf("accepted: %c %s %q", purpose, text, destination)
+				}
 			}
+		})
+	}
+	wg.Wait()
+	t.Logf("%d tokens tried, %d accepted", tried.Load(), accepted.Load())
+}
+
+// A signed token is genuine for its purpose and destination alone.
+type signed struct {
+	purpose           mail.Purpose
+	text, destination string
+}
+
+// genuineTokens are those of several messages, recipients and links, by two
+// keys in use and, with a mark that it is foreign, by one that is not.
+func genuineTokens(t *testing.T, ks *Keys) (all []signed) {
+	t.Helper()
+	foreign, err := NewKeys([]string{GenerateKey()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 64 {
+		keys := ks
+		if n%8 == 7 {
+			keys = foreign
 		}
-		text := strict.EncodeToString(raw)
-		if text == string(good) {
-			continue
+		tok := mail.Token{Key: keys.Key(), Privacy: mail.Identified, Message: mail.ID{1, 9: byte(n / 4)}, Recipient: uint16(n % 2), Link: uint16(n % 3), Purpose: mail.PurposeClick, Destination: fmt.Sprintf("https://example.com/%d", n/8)}
+		if n%4 == 0 {
+			tok.Purpose, tok.Link, tok.Destination = mail.PurposeOpen, 0, ""
 		}
-		if _, err := ks.Verify(tok.Purpose, text, tok.Destination); err == nil {
-			t.Fatalf("a mutated token verifies: %s", text)
+		s := signed{tok.Purpose, signTest(t, keys, tok), tok.Destination}
+		if keys == foreign {
+			s.purpose = 0 // none that is good here
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// A mutator makes tokens out of genuine ones.
+type mutator struct {
+	*rand.Rand
+	from []signed
+}
+
+func (m mutator) pick() signed { return m.from[m.IntN(len(m.from))] }
+
+func (m mutator) genuine(purpose mail.Purpose, text, destination string) bool {
+	return slices.Contains(m.from, signed{purpose, text, destination})
+}
+
+func (m mutator) next() (purpose mail.Purpose, text, destination string) {
+	s := m.pick()
+	purpose = s.purpose
+	if purpose == 0 {
+		purpose = mail.PurposeClick
+	}
+	raw, _ := strict.DecodeString(s.text)
+	other, _ := strict.DecodeString(m.pick().text)
+	switch m.IntN(10) {
+	case 0: // one bit
+		raw[m.IntN(len(raw))] ^= 1 << m.IntN(8)
+	case 1: // other claims
+		raw[1+m.IntN(claimsSize-1)] += byte(1 + m.IntN(255))
+	case 2: // another MAC
+		raw[claimsSize+m.IntN(macSize)] += byte(1 + m.IntN(255))
+	case 3: // some bytes anywhere
+		for range 1 + m.IntN(5) {
+			raw[m.IntN(len(raw))] = byte(m.IntN(256))
+		}
+	case 4: // the claims of one, the MAC of another
+		copy(raw[:claimsSize], other)
+	case 5: // cut, or longer
+		text := s.text + "AAAA"
+		return purpose, text[:m.IntN(len(text)+1)], s.destination
+	case 6: // another destination
+		return purpose, s.text, m.pick().destination + strings.Repeat("/", m.IntN(2))
+	case 7: // another purpose
+		return []mail.Purpose{mail.PurposeOpen, mail.PurposeClick, mail.PurposeUnsubscribe, mail.PurposeStamp, 0}[m.IntN(5)], s.text, s.destination
+	case 8: // other letters
+		b := []byte(s.text)
+		b[m.IntN(len(b))] = byte(32 + m.IntN(95))
+		return purpose, string(b), s.destination
+	case 9: // nothing of a token
+		for i := range raw {
+			raw[i] = byte(m.IntN(256))
 		}
 	}
+	return purpose, strict.EncodeToString(raw), s.destination
 }
 
 func FuzzToken(f *testing.F) {
@@ -189,6 +285,23 @@ func FuzzToken(f *testing.F) {
 			t.Errorf("%q is a second spelling of %q", text, d)
 		}
 	})
+}
+
+func BenchmarkVerify(b *testing.B) {
+	ks := fixedKeys(b)
+	for _, n := range []int{0, 100, 1500} {
+		tok := testToken(ks)
+		tok.Destination = strings.Repeat("x", n)
+		text := signTest(b, ks, tok)
+		b.Run(fmt.Sprintf("destination=%d", n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := ks.Verify(tok.Purpose, text, tok.Destination); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }
 
 func BenchmarkAppendToken(b *testing.B) {

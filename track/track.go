@@ -24,7 +24,8 @@ type Recorder interface {
 
 // Settings is what the operator chose for the public listener.
 type Settings struct {
-	// TrustedProxies are the peers whose X-Forwarded-For is believed.
+	// TrustedProxies are the peers whose X-Forwarded-For, or PROXY header, is
+	// believed.
 	TrustedProxies []netip.Prefix
 	// WholeAddresses keeps readers' addresses as they are; else they are cut
 	// to their network of 24 or 48 bits.
@@ -32,6 +33,9 @@ type Settings struct {
 	// ClassesFile is the path of a file of rules that come before the built-in
 	// ones; "" for none.
 	ClassesFile string
+	// Ranges is the directory of published lists of networks, which the
+	// operator may put there; "" for none.
+	Ranges string
 	// Spill is the path of the file for events that the store could not take
 	// and the memory has no room for; "" for none. It is read when a Handler is
 	// made, and by one Handler at a time.

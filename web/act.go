@@ -149,6 +149,18 @@ func (h *Handler) reload(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, map[string]bool{"reloaded": true})
 }
 
+// reclassify judges all hits again.
+func (h *Handler) reclassify(w http.ResponseWriter, r *http.Request) error {
+	if h.do.Reclassify == nil {
+		return needsServer()
+	}
+	sum, err := h.do.Reclassify(r.Context())
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, ReclassifiedRow(sum))
+}
+
 // rotateKeys makes a new signing key; old ones keep verifying.
 func (h *Handler) rotateKeys(w http.ResponseWriter, _ *http.Request) error {
 	if h.do.RotateKeys == nil {

@@ -34,10 +34,12 @@ func (h *Handler) api() http.Handler {
 	get("/queue", h.listQueue)
 	get("/status", h.listStatus)
 	get("/usage", h.listUsage)
+	get("/tags", h.listTags)
 	get("/listeners", h.listListeners)
 	post("/queue/{action}", h.changeQueue)
 	post("/simulate", h.simulate)
 	post("/reload", h.reload)
+	post("/events/reclassify", h.reclassify)
 	post("/keys/rotate", h.rotateKeys)
 	mux.HandleFunc(base+"/", func(w http.ResponseWriter, r *http.Request) {
 		h.problem(w, r, notFound("no such thing in the API"))

@@ -117,7 +117,7 @@ func TestFollow(t *testing.T) {
 			in.store.record(mail.Event{Time: time.Now(), Kind: mail.KindOpen, Message: fullID(), Recipient: 2, Class: mail.Human, Count: n})
 			in.store.record(mail.Event{Time: time.Now(), Kind: mail.KindSent, Message: fullID()})
 			line, err := lines.ReadString('\n')
-			if want := fmt.Sprintf(`"recipient":"lee@example.com","link":null,"ip":null,"user_agent":null,"basis":null,"count":%d,`, n); err != nil || !strings.Contains(line, want) {
+			if want := fmt.Sprintf(`"count":%d,`, n); err != nil || !strings.Contains(line, `"recipient":"lee@example.com"`) || !strings.Contains(line, want) {
 				t.Fatalf("%q, %v", line, err)
 			}
 		}

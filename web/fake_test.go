@@ -135,6 +135,7 @@ func (s *fakeStore) Unfinished(context.Context) iter.Seq2[mail.Delivery, error] 
 }
 
 func (s *fakeStore) Usage(context.Context) iter.Seq2[store.Usage, error] { return sequence(s.usage) }
+func (s *fakeStore) Tags(context.Context) iter.Seq2[store.Usage, error]  { return sequence(s.usage) }
 
 // fakeLinker makes tokens that depend on all they vouch for.
 type fakeLinker struct{}
@@ -303,7 +304,7 @@ func newFakeStore(t testing.TB) *fakeStore {
 		),
 		unfinished: rows(fullRow(t).Deliveries[1], bareRow().Deliveries[0]),
 		usage: rows(
-			store.Usage{Account: "shop", Provider: "shop/main", Day: "2026-03-03", Messages: 9, Recipients: 12},
+			store.Usage{Account: "shop", Provider: "shop/main", Day: "2026-03-03", Messages: 9, Recipients: 12, Sums: mail.Sums{Opens: 8, Clicks: 7, MachineOpens: 6, MachineClicks: 5, UniqueOpens: 4, UniqueClicks: 3}},
 			store.Usage{Account: "shop", Provider: "shop/main", Day: "2026-03-04", Messages: 4, Recipients: 6},
 			store.Usage{Account: "shop", Provider: "*/pool", Day: "2026-03-04", Messages: 1, Recipients: 1},
 			store.Usage{Account: "crm", Provider: "*/pool", Day: "2026-03-04", Messages: 2, Recipients: 3},
@@ -350,8 +351,8 @@ func fullRow(t testing.TB) store.Row {
 				Message: fullID(), Index: 1, Recipient: "Kim@example.kr", Provider: "shop/main", Status: mail.Clicked, Basis: mail.BasisClick,
 				Attempts: 2, Uncertain: true, Reply: "250 2.0.0 Ok\n250 queued as 7", UpstreamID: "7",
 				Tally: mail.Tally{
-					Opens: 1, Clicks: 3, MachineOpens: 4, MachineClicks: 5, UniqueOpens: 1, FirstOpen: at.Add(time.Minute), LastEvent: at.Add(time.Hour),
-					Links: map[int]mail.LinkTally{1: {Clicks: 3, MachineClicks: 2}, 2: {MachineClicks: 3}},
+					Opens: 1, Clicks: 3, MachineOpens: 4, MachineClicks: 5, UniqueOpens: 1, FirstOpen: at.Add(time.Minute), LastOpen: at.Add(2 * time.Minute), LastEvent: at.Add(time.Hour),
+					Links: map[int]mail.LinkTally{1: {Clicks: 3, MachineClicks: 2, First: at.Add(3 * time.Minute), Last: at.Add(time.Hour)}, 2: {MachineClicks: 3}},
 				},
 			},
 			{
@@ -361,7 +362,7 @@ func fullRow(t testing.TB) store.Row {
 					ID: "gmail-quota", Class: mail.ClassQuota, Title: "The daily limit is met.", Meaning: "Gmail takes no more today.",
 					Steps: []string{"Wait.", "Or send through another provider."}, Link: "https://support.example.com/limits",
 				},
-				Tally: mail.Tally{Links: map[int]mail.LinkTally{1: {Clicks: 1}}},
+				Tally: mail.Tally{Links: map[int]mail.LinkTally{1: {Clicks: 1, First: at.Add(2 * time.Minute), Last: at.Add(2 * time.Minute)}}},
 			},
 		},
 	}

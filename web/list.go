@@ -191,7 +191,13 @@ func (h *Handler) status(ctx context.Context, lang string) ([]statusRow, error) 
 
 func (h *Handler) listUsage(w http.ResponseWriter, r *http.Request) error {
 	return list(h, w, r, h.store.Usage(r.Context()), func(u store.Usage) any {
-		return usageRow{u.Account, providerName(u.Provider), u.Day, u.Messages, u.Recipients}
+		return usageRow{u.Account, providerName(u.Provider), newDayRow(u)}
+	})
+}
+
+func (h *Handler) listTags(w http.ResponseWriter, r *http.Request) error {
+	return list(h, w, r, h.store.Tags(r.Context()), func(u store.Usage) any {
+		return tagRow{u.Account, u.Tag, newDayRow(u)}
 	})
 }
 

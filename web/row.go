@@ -32,6 +32,22 @@ func (m moment) String() string {
 
 func (m moment) MarshalJSON() ([]byte, error) { return text(m.String()).MarshalJSON() }
 
+// first and last return the earlier and the later of two, of which one may be
+// zero.
+func (m moment) first(at time.Time) moment {
+	if t := time.Time(m); at.IsZero() || !t.IsZero() && t.Before(at) {
+		return m
+	}
+	return moment(at)
+}
+
+func (m moment) last(at time.Time) moment {
+	if at.After(time.Time(m)) {
+		return moment(at)
+	}
+	return m
+}
+
 // number is null when zero: of a link, whose indexes count from 1, or a limit.
 type number int
 
@@ -93,6 +109,9 @@ type deliveryRow struct {
 	UniqueOpens   int         `json:"unique_opens"`
 	UniqueClicks  int         `json:"unique_clicks"`
 	FirstOpen     moment      `json:"first_open"`
+	LastOpen      moment      `json:"last_open"`
+	FirstClick    moment      `json:"first_click"`
+	LastClick     moment      `json:"last_click"`
 	LastEvent     moment      `json:"last_event"`
 }
 
@@ -122,6 +141,9 @@ type linkRow struct {
 	Reason        text          `json:"reason"`
 	Clicks        int           `json:"clicks"`
 	MachineClicks int           `json:"machine_clicks"`
+	UniqueClicks  int           `json:"unique_clicks"` // recipients who clicked it
+	FirstClick    moment        `json:"first_click"`
+	LastClick     moment        `json:"last_click"`
 }
 
 type eventRow struct {
@@ -131,9 +153,14 @@ type eventRow struct {
 	Class     text      `json:"class"`
 	Rule      text      `json:"rule"`
 	Recipient text      `json:"recipient"`
+	OneOf     number    `json:"one_of"` // of so many recipients somebody, whom the copy does not tell
 	Link      number    `json:"link"`
 	IP        text      `json:"ip"`
 	UserAgent text      `json:"user_agent"`
+	Method    text      `json:"method"`
+	Referer   text      `json:"referer"` // the host alone
+	Purpose   text      `json:"purpose"` // of a fetch that nobody asked for yet
+	Simulated bool      `json:"simulated"`
 	Basis     text      `json:"basis"`
 	Count     int       `json:"count"`
 	Text      text      `json:"text"`
@@ -141,6 +168,7 @@ type eventRow struct {
 
 type showRow struct {
 	messageRow
+	Totals     totalRow          `json:"totals"`
 	Expired    bool              `json:"expired"` // content, plan and transcript were deleted by retention
 	Links      []linkRow         `json:"links"`
 	Events     []eventRow        `json:"events"`
@@ -170,11 +198,73 @@ type alignmentRow struct {
 }
 
 type usageRow struct {
-	Account    string `json:"account"`
-	Provider   string `json:"provider"`
+	Account  string `json:"account"`
+	Provider string `json:"provider"`
+	dayRow
+}
+
+type tagRow struct {
+	Account string `json:"account"`
+	Tag     string `json:"tag"`
+	dayRow
+}
+
+// dayRow is what one day saw. The hits of a day may be on what was sent before.
+type dayRow struct {
 	Day        string `json:"day"`
 	Messages   int    `json:"messages"`
 	Recipients int    `json:"recipients"`
+	sumsRow
+}
+
+// sumsRow is the numbers of hits.
+type sumsRow struct {
+	Opens         int `json:"opens"`
+	Clicks        int `json:"clicks"`
+	MachineOpens  int `json:"machine_opens"`
+	MachineClicks int `json:"machine_clicks"`
+	UniqueOpens   int `json:"unique_opens"`
+	UniqueClicks  int `json:"unique_clicks"`
+}
+
+func newDayRow(u store.Usage) dayRow {
+	return dayRow{u.Day, u.Messages, u.Recipients, sumsRow(u.Sums)}
+}
+
+// totalRow is what all recipients of a message did together.
+type totalRow struct {
+	sumsRow
+	FirstOpen  moment `json:"first_open"`
+	LastOpen   moment `json:"last_open"`
+	FirstClick moment `json:"first_click"`
+	LastClick  moment `json:"last_click"`
+}
+
+// newTotalRow adds up the tallies of a message.
+func newTotalRow(r store.Row) totalRow {
+	var row totalRow
+	sums := r.Message.Tally.Sums()
+	add := func(t *mail.Tally) {
+		first, last := t.Clicked()
+		row.FirstOpen, row.LastOpen = row.FirstOpen.first(t.FirstOpen), row.LastOpen.last(t.LastOpen)
+		row.FirstClick, row.LastClick = row.FirstClick.first(first), row.LastClick.last(last)
+	}
+	add(&r.Message.Tally)
+	for i := range r.Deliveries {
+		t := &r.Deliveries[i].Tally
+		sums = sums.Add(t.Sums(), 1)
+		add(t)
+	}
+	row.sumsRow = sumsRow(sums)
+	return row
+}
+
+// A ReclassifiedRow counts what was judged again.
+type ReclassifiedRow struct {
+	Messages int `json:"messages"`
+	Hits     int `json:"hits"`
+	Changed  int `json:"changed"`
+	Left     int `json:"left"`
 }
 
 type statusRow struct {
@@ -213,13 +303,15 @@ func newMessageRow(r store.Row, lang string) messageRow {
 
 func newDeliveryRow(d mail.Delivery, lang string) deliveryRow {
 	t := d.Tally
+	firstClick, lastClick := t.Clicked()
 	return deliveryRow{
 		Recipient: d.Recipient, Status: d.Status, Reason: text(d.Reason), Basis: text(d.Basis),
 		Attempts: d.Attempts, Uncertain: d.Uncertain, Reply: text(d.Reply), UpstreamID: text(d.UpstreamID),
 		NextAttempt: moment(d.NextAttempt), Explain: NewExplainRow(d.Explain, lang),
 		Opens: t.Opens, Clicks: t.Clicks, MachineOpens: t.MachineOpens, MachineClicks: t.MachineClicks,
 		UniqueOpens: t.UniqueOpens, UniqueClicks: t.UniqueClicks(),
-		FirstOpen: moment(t.FirstOpen), LastEvent: moment(t.LastEvent),
+		FirstOpen: moment(t.FirstOpen), LastOpen: moment(t.LastOpen),
+		FirstClick: moment(firstClick), LastClick: moment(lastClick), LastEvent: moment(t.LastEvent),
 	}
 }
 
@@ -237,7 +329,7 @@ func newShowRow(r store.Row, plan *rewrite.Plan, linker rewrite.Linker, lang str
 	d := r.Message.Detail
 	a := d.Alignment
 	row := showRow{
-		messageRow: newMessageRow(r, lang), Expired: r.Message.Expired, Links: newLinkRows(r, plan, linker), Events: []eventRow{},
+		messageRow: newMessageRow(r, lang), Totals: newTotalRow(r), Expired: r.Message.Expired, Links: newLinkRows(r, plan, linker), Events: []eventRow{},
 		Alignment: alignmentRow{a.Rule, a.From, text(a.Identity), a.Action},
 		Quirks:    orEmpty(d.Quirks), Transcript: orEmpty(d.Transcript),
 		Notes: []string{}, Meanings: map[string]string{},
@@ -290,8 +382,13 @@ func newLinkRows(r store.Row, plan *rewrite.Plan, linker rewrite.Linker) []linkR
 }
 
 func (l *linkRow) add(t mail.Tally) {
-	l.Clicks += t.Links[l.Index].Clicks
-	l.MachineClicks += t.Links[l.Index].MachineClicks
+	c := t.Links[l.Index]
+	l.Clicks += c.Clicks
+	l.MachineClicks += c.MachineClicks
+	l.FirstClick, l.LastClick = l.FirstClick.first(c.First), l.LastClick.last(c.Last)
+	if c.Clicks > 0 {
+		l.UniqueClicks++
+	}
 }
 
 // countsForAll reports whether the recipients share one copy and token, so
@@ -310,10 +407,14 @@ func tokenIndex(r store.Row, d mail.Delivery) int {
 func newEventRow(e mail.Event, recipients []string) eventRow {
 	row := eventRow{
 		Time: moment(e.Time), Kind: e.Kind, Message: e.Message, Class: text(e.Class), Rule: text(e.Rule),
-		Link: number(e.Link), IP: text(e.IP), UserAgent: text(e.UserAgent), Basis: text(e.Basis), Count: e.Times(), Text: text(e.Text),
+		Link: number(e.Link), IP: text(e.IP), UserAgent: text(e.UserAgent),
+		Method: text(e.Method), Referer: text(e.Referer), Purpose: text(e.Purpose), Simulated: e.Simulated, Basis: text(e.Basis), Count: e.Times(), Text: text(e.Text),
 	}
 	if i := e.Recipient - 1; i >= 0 && i < len(recipients) {
 		row.Recipient = text(recipients[i])
+	}
+	if e.Class != "" && e.Recipient == 0 {
+		row.OneOf = number(len(recipients))
 	}
 	return row
 }

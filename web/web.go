@@ -38,6 +38,7 @@ type Store interface {
 	Messages
 	Log
 	Usage(context.Context) iter.Seq2[store.Usage, error]
+	Tags(context.Context) iter.Seq2[store.Usage, error]
 }
 
 // Queue is what an operator may do to the mail that waits. Each returns how
@@ -86,6 +87,7 @@ type Actions struct {
 	Renderer   Renderer
 	Reload     func(context.Context) error // its errors are shown to the one who asked
 	RotateKeys func() (mail.KeyID, error)
+	Reclassify func(context.Context) (store.Reclassified, error)
 
 	// Where these are nil there is nothing to tell.
 	Linker    rewrite.Linker // makes the tracking URLs that are shown

@@ -82,7 +82,7 @@ func trackSettings(conf *config.Config) track.Settings {
 	t := conf.Tracking
 	return track.Settings{
 		TrustedProxies: t.TrustedProxies, WholeAddresses: t.Addresses == "whole", ClassesFile: t.Classes,
-		Spill: filepath.Join(conf.DataDir, "events.spill"),
+		Ranges: filepath.Join(conf.DataDir, "ranges"), Spill: filepath.Join(conf.DataDir, "events.spill"),
 	}
 }
 
@@ -104,9 +104,9 @@ func (p *program) withAPI(ctx context.Context, do func(*apiClient) error) error 
 	return do(api)
 }
 
-// openStore opens the store, to be read, for a command that found no server.
-func (p *program) openStore(conf *config.Config) (*bolt.Store, error) {
-	s, err := bolt.Open(conf.DataDir, bolt.Options{Clock: p.clock, ReadOnly: true})
+// openStore opens the store for a command that found no server.
+func (p *program) openStore(conf *config.Config, readOnly bool) (*bolt.Store, error) {
+	s, err := bolt.Open(conf.DataDir, bolt.Options{Clock: p.clock, ReadOnly: readOnly})
 	switch {
 	case errors.Is(err, store.ErrNone):
 		return nil, exitf(exitFailed, "no store in %s", conf.DataDir)
@@ -120,7 +120,7 @@ func (p *program) openStore(conf *config.Config) (*bolt.Store, error) {
 
 // mount serves the API on the store for as long as one command runs.
 func (p *program) mount(ctx context.Context, conf *config.Config) (*apiClient, error) {
-	s, err := p.openStore(conf)
+	s, err := p.openStore(conf, true)
 	if err != nil {
 		return nil, err
 	}

@@ -99,7 +99,7 @@ func (p *program) openBackup(ctx context.Context, conf *config.Config) (io.ReadC
 	if api := dialServer(conf.DataDir); api != nil {
 		return api.get(ctx, "/backup", nil)
 	}
-	s, err := p.openStore(conf)
+	s, err := p.openStore(conf, true)
 	if err != nil {
 		return nil, err
 	}

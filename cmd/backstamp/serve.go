@@ -195,6 +195,7 @@ func (s *server) assemble() (stages []stage, bound addresses, done func(), err e
 	if s.track, err = track.New(trackSettings(conf), s.keys, s.store, s.clock, s.log, s.reg); err != nil {
 		return fail(exitf(exitUsage, "%v", err))
 	}
+	s.store.SetTiming(s.house.tracking.Timing())
 	s.queue.SetRoutes(s.house.routes)
 	s.web.Store(s.private(conf))
 
@@ -203,7 +204,7 @@ func (s *server) assemble() (stages []stage, bound addresses, done func(), err e
 	return []stage{
 		{name: "smtp", run: s.relay.Serve},
 		{name: "queue", run: s.queue.Run, with: true}, // it need not run to keep what still comes in
-		{name: "tracking", run: serveHTTP(track.Server(s.track), tracking)},
+		{name: "tracking", run: serveHTTP(track.Server(s.track), track.Listener(s.track, tracking))},
 		{name: "tracking events", run: s.track.Run},
 		{name: "private page", run: serveHTTP(private, admin)},
 		{name: "private socket", run: serveHTTP(socket, control), with: true},
@@ -237,7 +238,7 @@ func bind(conf *config.Config, key, address string) (net.Listener, error) {
 func (s *server) private(conf *config.Config) *web.Handler {
 	return web.New(web.Settings{Hosts: hosts(conf), Password: string(conf.Admin.Password)}, s.store, web.Actions{
 		Queue: movingQueue{s.queue, s}, Simulator: readers{s.track}, Renderer: currentRenderer{s}, Linker: s.keys,
-		Listeners: s.addresses, Providers: s.states, Reload: s.reload, RotateKeys: s.keys.Rotate, Ready: s.store.Healthy,
+		Listeners: s.addresses, Providers: s.states, Reload: s.reload, RotateKeys: s.keys.Rotate, Reclassify: s.reclassify, Ready: s.store.Healthy,
 	}, s.clock.Now, s.log, s.reg)
 }
 
@@ -295,7 +296,7 @@ func (s *server) reload(context.Context) error {
 	}
 	s.keys.Adopt(keys)
 	s.queue.SetRoutes(next.routes)
-	s.track.SetPolicy(next.tracking)
+	s.setTracking(next.tracking)
 	s.web.Store(s.private(conf))
 	s.mu.Lock()
 	s.house = next
@@ -303,6 +304,25 @@ func (s *server) reload(context.Context) error {
 	s.leaving.Go(old.close) // a server may take its time to answer QUIT
 	s.log.Info("reloaded")
 	return nil
+}
+
+func (s *server) setTracking(p *track.Policy) {
+	s.track.SetPolicy(p)
+	s.store.SetTiming(p.Timing())
+}
+
+// reclassify reads the rules of classes again, puts them in force and judges by
+// them all hits that the log has.
+func (s *server) reclassify(ctx context.Context) (store.Reclassified, error) {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	conf := s.current().conf
+	p, err := track.NewPolicy(trackSettings(conf), s.keys)
+	if err != nil {
+		return store.Reclassified{}, web.Refuse("%v", place(conf, err))
+	}
+	s.setTracking(p)
+	return s.store.Reclassify(ctx, p.Judge, p.Timing())
 }
 
 // greet says where everything is and how to send a first message.

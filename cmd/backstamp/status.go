@@ -10,27 +10,38 @@ import (
 )
 
 func (p *program) statusCommand() *cobra.Command {
-	var usage bool
+	var usage, tags bool
 	c := &cobra.Command{
 		Use: "status", Short: "Show how the providers do", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return p.withAPI(c.Context(), func(api *apiClient) error {
-				if usage {
-					t := p.table("DAY", "ACCOUNT", "PROVIDER", "MESSAGES", "RECIPIENTS")
-					err := list(c.Context(), p, api, "/usage", nil, func(u usageView) {
-						t.row(u.Day, u.Account, u.Provider, strconv.Itoa(u.Messages), strconv.Itoa(u.Recipients))
-					})
-					if err != nil {
-						return err
-					}
-					return t.flush(p.out)
+				switch {
+				case usage:
+					return p.showUsage(c.Context(), api, "/usage", "PROVIDER")
+				case tags:
+					return p.showUsage(c.Context(), api, "/tags", "TAG")
 				}
 				return p.showStatus(c.Context(), api)
 			})
 		},
 	}
-	c.Flags().BoolVar(&usage, "usage", false, "count messages and recipients by account, provider and day")
+	c.Flags().BoolVar(&usage, "usage", false, "count messages, recipients and hits by account, provider and day")
+	c.Flags().BoolVar(&tags, "tags", false, "count them by account, tag and day")
+	c.MarkFlagsMutuallyExclusive("usage", "tags")
 	return p.jsonFlag(c)
+}
+
+// showUsage prints what each day saw, by what one column names.
+func (p *program) showUsage(ctx context.Context, api *apiClient, path, column string) error {
+	t := p.table("DAY", "ACCOUNT", column, "MESSAGES", "RECIPIENTS", "OPENS", "OF THEM FIRST", "CLICKS", "OF THEM FIRST")
+	err := list(ctx, p, api, path, nil, func(u usageView) {
+		t.row(u.Day, u.Account, u.Provider+u.Tag, strconv.Itoa(u.Messages), strconv.Itoa(u.Recipients),
+			hits(u.Opens, u.MachineOpens), strconv.Itoa(u.UniqueOpens), hits(u.Clicks, u.MachineClicks), strconv.Itoa(u.UniqueClicks))
+	})
+	if err != nil {
+		return err
+	}
+	return t.flush(p.out)
 }
 
 // showStatus prints the providers; it ends degraded when one of them cannot

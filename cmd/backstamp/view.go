@@ -59,6 +59,7 @@ type (
 		Time                   time.Time
 		Kind, Message          string
 		Class, Rule, Recipient string
+		OneOf                  int `json:"one_of"`
 		Link                   int
 		IP                     string
 		UserAgent              string `json:"user_agent"`
@@ -76,7 +77,12 @@ type (
 		Explain                   *mail.Explain
 	}
 	usageView struct {
-		Account, Provider, Day string
-		Messages, Recipients   int
+		Account, Provider, Tag, Day string
+		Messages, Recipients        int
+		Opens, Clicks               int
+		MachineOpens                int `json:"machine_opens"`
+		MachineClicks               int `json:"machine_clicks"`
+		UniqueOpens                 int `json:"unique_opens"`
+		UniqueClicks                int `json:"unique_clicks"`
 	}
 )

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -31,6 +32,18 @@ func Golden(t testing.TB, path string, got []byte) {
 	if !bytes.Equal(got, want) {
 		t.Errorf("differs from %s (run with -update once it is right):\n%s", path, firstDifference(got, want))
 	}
+}
+
+// Section replaces what stands in a text between the marks of a name.
+func Section(t testing.TB, doc, name, text string) string {
+	t.Helper()
+	begin, end := "<!-- "+name+" -->\n", "<!-- end of "+name+" -->\n"
+	before, rest, ok := strings.Cut(doc, begin)
+	_, after, closed := strings.Cut(rest, end)
+	if !ok || !closed {
+		t.Fatalf("no marks of %s", name)
+	}
+	return before + begin + text + end + after
 }
 
 func firstDifference(got, want []byte) string {

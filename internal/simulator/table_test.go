@@ -19,21 +19,9 @@ func TestTables(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := section(t, string(doc), "simulators", simulatorTable(t))
-	got = section(t, got, "refusals", refusalTable(t))
+	got := mailtest.Section(t, string(doc), "simulators", simulatorTable(t))
+	got = mailtest.Section(t, got, "refusals", refusalTable(t))
 	mailtest.Golden(t, file, []byte(got))
-}
-
-// section replaces what stands between the marks of a name.
-func section(t *testing.T, doc, name, text string) string {
-	t.Helper()
-	begin, end := "<!-- "+name+" -->\n", "<!-- end of "+name+" -->\n"
-	before, rest, ok := strings.Cut(doc, begin)
-	_, after, closed := strings.Cut(rest, end)
-	if !ok || !closed {
-		t.Fatalf("no marks of %s", name)
-	}
-	return before + begin + text + end + after
 }
 
 func simulatorTable(t *testing.T) string {

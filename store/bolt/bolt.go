@@ -18,11 +18,13 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.etcd.io/bbolt"
 
 	"backstamp/internal/clock"
+	"backstamp/mail"
 	"backstamp/store"
 )
 
@@ -59,6 +61,7 @@ type Store struct {
 	upkeep  upkeep // held by retention or a backup
 	health  *health
 	metrics *metrics
+	timing  atomic.Pointer[mail.Timing]
 	pending sync.WaitGroup // releases that write behind their caller
 }
 
@@ -68,6 +71,7 @@ type Store struct {
 // as it is.
 func Open(dir string, o Options) (*Store, error) {
 	s := &Store{dir: dir, o: o.filled(), leases: newLeases(), blocks: newBlocks(), watch: newWatch(), upkeep: newUpkeep(), health: newHealth()}
+	s.SetTiming(mail.Timing{})
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("open store in %q: %w%s", dir, err, advice(err))
 	}

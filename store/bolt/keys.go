@@ -23,11 +23,12 @@ const (
 	events       bucket = "events"         // be64 time, be32 number → mail.Event, in the order of recording
 	messageEvent bucket = "message_events" // id, key in events → nothing
 	counts       bucket = "counts"         // id → count
-	usages       bucket = "usage"          // account, NUL, provider, NUL, day → be64 messages, be64 recipients; and NUL, credential, be64 minute → the same
+	usages       bucket = "usage"          // account, NUL, provider, NUL, day → figures; and NUL, credential, NUL, be64 minute → the same
+	tags         bucket = "tags"           // account, NUL, tag, NUL, day → figures
 	providers    bucket = "providers"      // credential → store.ProviderState
 )
 
-var buckets = [...]bucket{metaBucket, messages, details, plans, contents, deliveries, due, events, messageEvent, counts, usages, providers}
+var buckets = [...]bucket{metaBucket, messages, details, plans, contents, deliveries, due, events, messageEvent, counts, usages, tags, providers}
 
 const schemaKey = "schema"
 

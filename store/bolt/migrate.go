@@ -7,6 +7,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"backstamp/internal/crash"
+	"backstamp/mail"
 	"backstamp/store"
 )
 
@@ -15,12 +16,21 @@ import (
 //	1  the due index by time alone; contents held inline bodies alone
 //	2  the due index by provider; contents has a key for every message
 //	3  larger bodies in buckets of their own; those that are values stay so
-const schema = 3
+//	4  the hits in the usage of their day; tags have a usage
+const schema = 4
+
+// since returns the schema that a bucket came with.
+func (b bucket) since() uint32 {
+	if b == tags {
+		return 4
+	}
+	return 1
+}
 
 // migrations lead from each version to the next, in its place. Each runs in one
 // transaction, with the change of the version: a crash leaves the one layout or
 // the other.
-var migrations = [...]func(*tx) error{1: byProvider, 2: func(*tx) error { return nil }}
+var migrations = [...]func(*tx) error{1: byProvider, 2: func(*tx) error { return nil }, 3: useHits}
 
 // migrate brings a store up to date.
 func (s *Store) migrate() (err error) {
@@ -99,6 +109,68 @@ func byProvider(t *tx) error {
 			continue
 		}
 		if err := t.put(contents, k, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// useHits is the step from schema 3 to 4: the hits that the log still has go
+// into the usage of their days, and what waits learns its tag.
+func useHits(t *tx) error {
+	if _, err := t.CreateBucketIfNotExists([]byte(tags)); err != nil {
+		return err
+	}
+	c := t.in(messages).Cursor()
+	for k, _ := c.First(); k != nil; k, _ = c.Next() {
+		id := mail.ID(k)
+		all, err := rejudging{judge: asBefore}.trials(t, id)
+		if err != nil {
+			continue // a listing shows what is damaged
+		}
+		for i := range all.copies {
+			if err := t.useCopy(all.m, &all.copies[i]); err != nil {
+				return err
+			}
+		}
+		if err := t.tagDeliveries(all.m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func asBefore(e mail.Event) (mail.Class, string) { return e.Class, e.Rule }
+
+func (t *tx) useCopy(m *message, c *trial) error {
+	provider := m.Provider
+	if c.recipient > 0 {
+		d, err := t.delivery(place{m.ID, c.recipient})
+		if err != nil {
+			return err
+		}
+		provider = d.Provider
+	}
+	for i, gained := range mail.ReplayHits(c.was).Gained {
+		if err := t.useHit(m, provider, c.was[i].Time, gained); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tx) tagDeliveries(m *message) error {
+	if m.Tag == "" {
+		return nil
+	}
+	for i := 1; i <= m.Count; i++ {
+		p := place{m.ID, i}
+		d, err := t.delivery(p)
+		if err != nil {
+			return err
+		}
+		d.Tag = m.Tag
+		if err := t.put(deliveries, p.key(), encode(d)); err != nil {
 			return err
 		}
 	}

@@ -59,11 +59,27 @@ func TestMigrate(t *testing.T) {
 	for range 2 {
 		s := opened(t, dir, Options{InlineBody: 10, Clock: clock.NewFake(begin)})
 		checkMigrated(t, s)
+		checkUsage(t, s)
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}
 	opened(t, dir, Options{ReadOnly: true})
+}
+
+// checkUsage expects the hits of before in the usage of their day, once.
+func checkUsage(t *testing.T, s *Store) {
+	t.Helper()
+	var sums mail.Sums
+	for u, err := range s.Usage(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		sums = sums.Add(u.Sums, 1)
+	}
+	if want := (mail.Sums{Opens: 1, UniqueOpens: 1}); sums != want {
+		t.Errorf("usage has %+v, want %+v", sums, want)
+	}
 }
 
 func checkMigrated(t *testing.T, s *Store) {

@@ -174,8 +174,8 @@ func isFile(f *os.File, path string) bool {
 func checkSchema(db *bbolt.DB, path string, readOnly bool) (err error) {
 	defer caught(&err)()
 	return db.View(func(t *bbolt.Tx) error {
-		for _, name := range buckets {
-			if t.Bucket([]byte(name)) == nil {
+		for _, name := range buckets { // the first holds the version
+			if t.Bucket([]byte(name)) == nil && (name == metaBucket || name.since() <= version(t)) {
 				return corruptf("%s is no store of Backstamp: it has no bucket %q", path, name)
 			}
 		}

@@ -132,7 +132,7 @@ func newPut(m *message, ds []mail.Delivery) *put {
 		accepted:   mail.Event{Time: m.Received, Kind: mail.KindAccepted, Message: m.ID},
 	}
 	for i := range ds {
-		p.deliveries[i] = delivery{Delivery: ds[i], Account: m.Account}
+		p.deliveries[i] = delivery{Delivery: ds[i], Account: m.Account, Tag: m.Tag}
 		p.deliveries[i].schedule(m.Received)
 	}
 	return p

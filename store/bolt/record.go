@@ -19,6 +19,7 @@ type message struct {
 type delivery struct {
 	mail.Delivery
 	Account string    `json:"acct"`
+	Tag     string    `json:"tag,omitempty"`
 	Due     time.Time `json:"due,omitzero"`   // where it stands in the due index while unfinished; zero: never
 	Counted bool      `json:"used,omitempty"` // in the usage of its provider
 }
@@ -34,7 +35,7 @@ func (d *delivery) schedule(at time.Time) {
 // A count is what is counted of a message as a whole.
 type count struct {
 	Tally mail.Tally        `json:"tally"`
-	Used  map[string]string `json:"used,omitempty"` // by provider: the last day whose usage holds the message
+	Used  map[string]string `json:"used,omitempty"` // by provider, and "" for the tag: the last day whose usage holds the message
 }
 
 // encode is for values that cannot fail to encode.

@@ -210,7 +210,7 @@ func TestSharedRow(t *testing.T) {
 	g := shut(t, s)
 	var done []chan error
 	for _, e := range []mail.Event{open, later, other, twice, machine} {
-		done = append(done, g.add(0, func(t *tx) error { return t.record(e) }))
+		done = append(done, g.add(0, func(t *tx) error { return t.record(e, mail.Timing{}) }))
 	}
 	g.pass()
 	<-g.entered

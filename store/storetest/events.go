@@ -98,7 +98,8 @@ func shared(s *suite) {
 		}
 	}
 	equal(s, "tally in a listing", all(s, s.Messages(s.ctx, store.Filter{}))[0].Message.Tally.Clicks, 3)
-	equal(s, "usage", all(s, s.Usage(s.ctx)), []store.Usage{{Account: "shop", Provider: "shop/main", Day: "2026-03-01", Messages: 1, Recipients: 2}})
+	equal(s, "usage", all(s, s.Usage(s.ctx)), []store.Usage{{Account: "shop", Provider: "shop/main", Day: "2026-03-01", Messages: 1, Recipients: 2,
+		Sums: mail.Sums{Clicks: 3, MachineOpens: 1, UniqueOpens: 1, UniqueClicks: 1}}})
 }
 
 // unsent judges a hit on what nobody was sent yet: it stays in the queue.
@@ -158,7 +159,7 @@ func usage(s *suite) {
 	s.sent(opened.ID, 1, start)
 	s.reopen()
 	equal(s, "usage", all(s, s.Usage(s.ctx)), []store.Usage{
-		{Account: "shop", Provider: "shop/main", Day: "2026-03-01", Messages: 3, Recipients: 4},
+		{Account: "shop", Provider: "shop/main", Day: "2026-03-01", Messages: 3, Recipients: 4, Sums: mail.Sums{MachineOpens: 1}},
 		{Account: "shop", Provider: "shop/main", Day: "2026-03-02", Messages: 1, Recipients: 1},
 		{Account: "shop", Provider: "shop/spare", Day: "2026-03-01", Messages: 1, Recipients: 1},
 	})

@@ -25,6 +25,8 @@ type Backend interface {
 	Release([]mail.Delivery)
 	NextDue(ctx context.Context, except ...string) (time.Time, error)
 	Record(context.Context, mail.Event) error
+	SetTiming(mail.Timing)
+	Reclassify(context.Context, func(mail.Event) (mail.Class, string), mail.Timing) (store.Reclassified, error)
 
 	Message(context.Context, mail.ID) (store.Row, error)
 	Delivery(context.Context, mail.ID, int) (mail.Delivery, error)
@@ -35,6 +37,7 @@ type Backend interface {
 	Watch() <-chan struct{}
 	Expire(ctx context.Context, now time.Time, r store.Retention) (store.Expired, error)
 
+	Tags(context.Context) iter.Seq2[store.Usage, error]
 	Usage(context.Context) iter.Seq2[store.Usage, error]
 	Spent(ctx context.Context, credential string, since time.Time) ([]store.Spent, error)
 	SaveProvider(context.Context, store.ProviderState) error
@@ -88,6 +91,18 @@ func Run(t *testing.T, open Open) {
 		{"Unsent", unsent},
 		{"Usage", usage},
 		{"Spent", spent},
+		{"UsageOfHits", usageOfHits},
+		{"Timing", timing},
+		{"TimingShared", timingShared},
+		{"TimingFlood", timingFlood},
+		{"Reclassify", reclassify},
+		{"ReclassifyNothing", reclassifyNothing},
+		{"ReclassifyImplied", reclassifyImplied},
+		{"ReclassifyTiming", reclassifyTiming},
+		{"ReclassifyShared", reclassifyShared},
+		{"ReclassifyKeeps", reclassifyKeeps},
+		{"ReclassifyExpired", reclassifyExpired},
+		{"ReclassifyMany", reclassifyMany},
 		{"Providers", providers},
 		{"Messages", listing},
 		{"Filters", filters},
