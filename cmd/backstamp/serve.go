@@ -201,6 +201,7 @@ func (s *server) assemble() (stages []stage, bound addresses, done func(), err e
 	private := &http.Server{Handler: s.side((*web.Handler).Private), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, MaxHeaderBytes: 64 << 10}
 	socket := &http.Server{Handler: s.controlHandler(), ReadHeaderTimeout: 10 * time.Second}
 	return []stage{
+		{name: "spool", run: s.drainSpool},
 		{name: "smtp", run: s.relay.Serve},
 		{name: "queue", run: s.queue.Run, with: true}, // it need not run to keep what still comes in
 		{name: "tracking", run: serveHTTP(track.Server(s.track), tracking)},
