@@ -39,6 +39,8 @@ type Backend interface {
 	Spent(ctx context.Context, credential string, since time.Time) ([]store.Spent, error)
 	SaveProvider(context.Context, store.ProviderState) error
 	Providers(context.Context) ([]store.ProviderState, error)
+	SaveVisitors(ctx context.Context, changed []mail.Visitor, gone []string) error
+	Visitors(context.Context) ([]mail.Visitor, error)
 
 	Healthy() error
 	Close() error
@@ -89,6 +91,7 @@ func Run(t *testing.T, open Open) {
 		{"Usage", usage},
 		{"Spent", spent},
 		{"Providers", providers},
+		{"Visitors", visitors},
 		{"Messages", listing},
 		{"Filters", filters},
 		{"Events", events},
