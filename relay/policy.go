@@ -55,6 +55,7 @@ type Client struct {
 	Tracking string // off, opens, clicks or both; "" is both
 	Legacy   bool   // as that of a Listener, for these machines
 	MaxSize  int64  // octets; 0: the limit for all
+	Rate     Rate   // messages of one address
 }
 
 // An Account is who hands in mail: by login, by network, or both.

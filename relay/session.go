@@ -39,6 +39,7 @@ type session struct {
 	conn    *smtp.Conn
 	account string // by login, "" without
 	user    string
+	fast    int // messages that came too fast
 	tx      *transaction
 }
 
@@ -73,6 +74,9 @@ func (s *session) Mail(from string, o *smtp.MailOptions) error {
 	a, err := s.client(p)
 	if err != nil {
 		return err
+	}
+	if err := s.pace(s.server.running, p.client(s.peer.addr.Addr()).Rate); err != nil {
+		return asReply(err)
 	}
 	tx := &transaction{
 		policy:  p,

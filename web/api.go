@@ -35,6 +35,7 @@ func (h *Handler) api() http.Handler {
 	get("/status", h.listStatus)
 	get("/usage", h.listUsage)
 	get("/listeners", h.listListeners)
+	get("/clients", h.listClients)
 	post("/queue/{action}", h.changeQueue)
 	post("/simulate", h.simulate)
 	post("/reload", h.reload)

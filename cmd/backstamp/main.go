@@ -133,11 +133,11 @@ Start with: backstamp serve`,
 	flags.StringVar(&p.lang, "lang", "", "language, en or ko (else LC_ALL, LC_MESSAGES, LANG)")
 
 	root.AddCommand(
-		p.serveCommand(), p.reloadCommand(), p.checkCommand(), p.statusCommand(),
+		p.serveCommand(), p.reloadCommand(), p.checkCommand(), p.statusCommand(), p.clientsCommand(),
 		p.messagesCommand(), p.showCommand(), p.eventsCommand(), p.queueCommand(),
 		p.rewriteCommand(), p.simulateCommand(), p.testCommand(), p.keysCommand(), p.backupCommand(), p.compactCommand(), p.providersCommand(), p.sendmailCommand(), p.versionCommand(),
 	)
-	for _, name := range []string{"doctor", "selftest", "clients", "auth", "erase", "suppress", "man"} {
+	for _, name := range []string{"doctor", "selftest", "auth", "erase", "suppress", "man"} {
 		root.AddCommand(laterCommand(name))
 	}
 	return root
