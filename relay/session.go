@@ -110,7 +110,7 @@ func (s *session) client(p *Policy) (*account, error) {
 		}
 		return nil, refusal(530, "5.7.0", "the login is no longer valid")
 	}
-	if a := p.byNetwork(addr); a != nil && d.admits(addr) {
+	if a := p.admitted(s.peer.listener, addr); a != nil {
 		return a, nil
 	}
 	if d.Auth == authRequired || d.Auth == authOptional && p.hasLogins() {

@@ -260,17 +260,16 @@ func (s *server) states(ctx context.Context) ([]web.Provider, error) {
 	return providerStates(ctx, s.store, s.current().providers, s.queue.States(), s.clock.Now())
 }
 
-// addresses are those that the server holds.
+// addresses are those that the server holds, the listeners first.
 func (s *server) addresses() []web.Listener {
 	conf := s.current().conf
-	held := []web.Listener{
-		{Address: conf.Tracking.Listen, Bound: s.bound.Tracking.String()},
-		{Address: conf.Admin.Listen, Bound: s.bound.Admin.String()},
-	}
+	var held []web.Listener
 	for i, l := range conf.Listeners {
 		held = append(held, web.Listener{Address: l.Address, Bound: s.bound.SMTP[i].String()})
 	}
-	return held
+	return append(held,
+		web.Listener{Address: conf.Tracking.Listen, Bound: s.bound.Tracking.String()},
+		web.Listener{Address: conf.Admin.Listen, Bound: s.bound.Admin.String()})
 }
 
 func (s *server) current() *house {
