@@ -1,9 +1,6 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/x509"
-	"encoding/pem"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -12,33 +9,12 @@ import (
 	"testing"
 
 	"backstamp/config"
-	"backstamp/internal/mailtest"
 )
-
-// certificate writes one and its key as files.
-func certificate(t *testing.T) (cert, key string) {
-	t.Helper()
-	pair := mailtest.SelfSigned(t).Certificates[0]
-	der, err := x509.MarshalECPrivateKey(pair.PrivateKey.(*ecdsa.PrivateKey))
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	for name, block := range map[string]*pem.Block{
-		cert: {Type: "CERTIFICATE", Bytes: pair.Certificate[0]}, key: {Type: "EC PRIVATE KEY", Bytes: der},
-	} {
-		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return cert, key
-}
 
 // manyDoors is a configuration with every kind of listener that may start, all
 // for one address of this machine.
 func manyDoors(t *testing.T) string {
-	cert, key := certificate(t)
+	cert, key, _ := certificates(t, t.TempDir())
 	var doors []string
 	for _, tls := range []string{"off", "starttls", "implicit"} {
 		for _, auth := range []string{"off", "optional", "required"} {

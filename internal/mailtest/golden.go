@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -48,4 +49,22 @@ func firstDifference(got, want []byte) string {
 		}
 	}
 	return ""
+}
+
+// Section compares text with what stands between the marks of a name in a
+// document, <!-- name --> and <!-- end of name -->. With -update it writes it
+// there.
+func Section(t testing.TB, path, name, text string) {
+	t.Helper()
+	doc, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin, end := "<!-- "+name+" -->\n", "<!-- end of "+name+" -->\n"
+	before, rest, ok := strings.Cut(string(doc), begin)
+	_, after, closed := strings.Cut(rest, end)
+	if !ok || !closed {
+		t.Fatalf("%s has no marks of %s", path, name)
+	}
+	Golden(t, path, []byte(before+begin+text+end+after))
 }

@@ -2,7 +2,6 @@ package simulator_test
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -15,25 +14,8 @@ import (
 // them.
 func TestTables(t *testing.T) {
 	const file = "../../docs/providers.md"
-	doc, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := section(t, string(doc), "simulators", simulatorTable(t))
-	got = section(t, got, "refusals", refusalTable(t))
-	mailtest.Golden(t, file, []byte(got))
-}
-
-// section replaces what stands between the marks of a name.
-func section(t *testing.T, doc, name, text string) string {
-	t.Helper()
-	begin, end := "<!-- "+name+" -->\n", "<!-- end of "+name+" -->\n"
-	before, rest, ok := strings.Cut(doc, begin)
-	_, after, closed := strings.Cut(rest, end)
-	if !ok || !closed {
-		t.Fatalf("no marks of %s", name)
-	}
-	return before + begin + text + end + after
+	mailtest.Section(t, file, "simulators", simulatorTable(t))
+	mailtest.Section(t, file, "refusals", refusalTable(t))
 }
 
 func simulatorTable(t *testing.T) string {
