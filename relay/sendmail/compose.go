@@ -20,6 +20,7 @@ type Letter struct {
 	To      []string
 	Content mail.ContentCloser
 	high    bool // some byte of the content is above 0x7f
+	bare    bool // it has no From, so that the relay's rule stands in
 }
 
 // Close lets go of the content.
@@ -65,6 +66,7 @@ func Compose(in io.Reader, o Options, host Host) (*Letter, error) {
 		return nil, inputError(err)
 	}
 	l.Content, l.high = d, d.high
+	l.bare = !header.Has("From") && o.Sender == nil
 	return l, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 
 	"backstamp/mail"
 )
@@ -75,15 +76,16 @@ func (d *draft) Close() error {
 // copyOf is the content of a letter as it goes out.
 type copyOf struct {
 	from    string
+	field   string // comes first
 	content mail.Content
 	high    bool
 }
 
 func (c copyOf) MailFrom() string { return c.from }
-func (c copyOf) Size() int64      { return c.content.Size() }
+func (c copyOf) Size() int64      { return int64(len(c.field)) + c.content.Size() }
 func (c copyOf) EightBit() bool   { return c.high }
 
 // WriteTo writes the content.
 func (c copyOf) WriteTo(w io.Writer) (int64, error) {
-	return io.Copy(w, io.NewSectionReader(c.content, 0, c.content.Size()))
+	return io.Copy(w, io.MultiReader(strings.NewReader(c.field), io.NewSectionReader(c.content, 0, c.content.Size())))
 }

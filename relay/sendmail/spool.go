@@ -56,6 +56,7 @@ type envelope struct {
 	Arrived time.Time `json:"arrived"`
 	Size    int64     `json:"size"` // of the content
 	High    bool      `json:"high,omitempty"`
+	Bare    bool      `json:"bare,omitempty"`
 }
 
 // Make makes the directory if it is not there.
@@ -88,7 +89,7 @@ func (s *Spool) add(l *Letter, why string) (name string, err error) {
 	}
 	now := s.Clock.Now()
 	name = s.ids.Next(now).String()
-	e := envelope{From: l.From, To: l.To, Why: why, Arrived: now, Size: l.Content.Size(), High: l.high}
+	e := envelope{From: l.From, To: l.To, Why: why, Arrived: now, Size: l.Content.Size(), High: l.high, Bare: l.bare}
 	return name, s.write(name, e, l.Content)
 }
 

@@ -218,6 +218,51 @@ func TestSend(t *testing.T) {
 	}
 }
 
+// TestBare: a message without From leaves with what the relay puts there, and
+// with its user where that has nothing; a refusal of that is none.
+func TestBare(t *testing.T) {
+	for _, c := range []struct {
+		refused []string // what the relay says, try by try
+		want    string
+	}{
+		{nil, "hello"},
+		{[]string{"5.7.1 no From field"}, "From: www-data@web.test\r\n"},
+		{[]string{"5.7.1 no From field", "5.7.1 not you"}, ""},
+		{[]string{"5.1.1 nobody"}, ""},
+	} {
+		s, took := newSpool(t), ""
+		relay := clientFunc(func(tx mail.Transaction) mail.Attempt {
+			if len(c.refused) > 0 {
+				said := c.refused[0]
+				c.refused = c.refused[1:]
+				return reply(550, said)
+			}
+			var b strings.Builder
+			tx.Copy.WriteTo(&b)
+			took = b.String()
+			return reply(250, "2.0.0 queued as 1")
+		})
+		l, err := Compose(strings.NewReader("Subject: x\n\nhello\n"), options(t, "a@b.test"), host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		_, _, err = Send(t.Context(), relay, s, l)
+		if (err != nil) != (c.want == "") || !strings.Contains(took, c.want) || strings.Contains(c.want, "hello") && strings.Contains(took, "From:") {
+			t.Errorf("%v; the relay took %q", err, took)
+		}
+		if err != nil && strings.Contains(err.Error(), "not you") {
+			t.Errorf("the refusal that counts is the first: %v", err)
+		}
+	}
+}
+
+type clientFunc func(mail.Transaction) mail.Attempt
+
+func (f clientFunc) Deliver(_ context.Context, t mail.Transaction) []mail.Attempt {
+	return []mail.Attempt{f(t)}
+}
+
 // TestSpoolBounds: what cannot be kept is not taken, and the caller knows.
 func TestSpoolBounds(t *testing.T) {
 	full := newSpool(t)

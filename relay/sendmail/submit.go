@@ -36,12 +36,25 @@ func (o Outcome) Err() error {
 	return &Error{codeOf(o.Refused[0].Reply), strings.Join(lines, "\n")}
 }
 
-// submit hands a letter to the relay. Where the relay takes only so many
-// recipients at a time, it goes in several transactions.
-func submit(ctx context.Context, to Client, l *Letter) (out Outcome) {
+// submit hands a letter to the relay. One without From that the relay will not
+// have, since nothing stands in for it there, is tried with the user who called.
+func submit(ctx context.Context, to Client, l *Letter) Outcome {
+	out := l.submit(ctx, to, "")
+	if !l.bare || len(out.IDs)+len(out.Waiting) > 0 || codeOf(out.Refused[0].Reply) != ExNoPerm {
+		return out
+	}
+	if signed := l.submit(ctx, to, "From: "+l.From+"\r\n"); len(signed.Refused) == 0 {
+		return signed
+	}
+	return out
+}
+
+// submit goes through as many transactions as it takes, where the relay has only
+// so many recipients at a time.
+func (l *Letter) submit(ctx context.Context, to Client, field string) (out Outcome) {
 	rest := l.To
 	for {
-		attempts := to.Deliver(ctx, mail.Transaction{Recipients: rest, Copy: copyOf{l.From, l.Content, l.high}})
+		attempts := to.Deliver(ctx, mail.Transaction{Recipients: rest, Copy: copyOf{l.From, field, l.Content, l.high}})
 		var later []string
 		taken, many := 0, false
 		for i, a := range attempts {
@@ -93,7 +106,7 @@ func Send(ctx context.Context, to Client, spool *Spool, l *Letter) (out Outcome,
 	if len(out.Waiting) == 0 {
 		return out, "", out.Err()
 	}
-	kept, err = spool.add(&Letter{From: l.From, To: out.Waiting, Content: l.Content, high: l.high}, out.Why)
+	kept, err = spool.add(&Letter{From: l.From, To: out.Waiting, Content: l.Content, high: l.high, bare: l.bare}, out.Why)
 	if err != nil {
 		return out, "", errorf(ExTempFail, "not taken for %s: %s; and it could not be kept: %v",
 			mail.Escape(strings.Join(out.Waiting, ", ")), out.Why, err)
