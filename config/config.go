@@ -25,6 +25,7 @@ type Config struct {
 	Hostname      string              `yaml:"hostname,omitempty" is:"hostname"`              // EHLO name upstream; "" is the machine's
 	DataDir       string              `yaml:"data_dir" default:"./backstamp-data" is:"path"` //
 	Store         string              `yaml:"store" default:"bolt" is:"store"`               //
+	Spool         string              `yaml:"spool,omitempty" is:"path"`                     // of sendmail; "" is spool in DataDir
 	Retention     Retention           `yaml:"retention"`                                     //
 	DefaultDomain string              `yaml:"default_domain,omitempty" is:"domain"`          // completes addresses without a domain
 	Limits        Limits              `yaml:"limits"`                                        //

@@ -46,15 +46,38 @@ func Find(flag string, env []string) string {
 // sets (KEY=VALUE, dotted). Relative paths in the file are made relative to its
 // directory. The error is an Errors that holds all that is wrong.
 func Load(path string, env, sets []string) (*Config, error) {
+	s, err := sourceOf(path, env, sets)
+	if err != nil {
+		return nil, err
+	}
+	return s.load()
+}
+
+// Outline is Load for those who may not see what the server sees: secrets that
+// they cannot read, and whatever else is wrong, keep their zero values. Its
+// error is that of a file that cannot be read at all.
+func Outline(path string, env, sets []string) (*Config, error) {
+	s, err := sourceOf(path, env, sets)
+	if err != nil {
+		return nil, err
+	}
+	c, problems := s.decode()
+	if c == nil {
+		return nil, problems.tidy()
+	}
+	return c, nil
+}
+
+func sourceOf(path string, env, sets []string) (source, error) {
 	s := source{name: builtin, env: newEnviron(env), sets: sets, read: readFile}
 	if path != "" {
 		data, err := readFile(path)
 		if err != nil {
-			return nil, Errors{{File: path, Text: "cannot be read: " + err.Error() + "; expected a YAML file"}}
+			return s, Errors{{File: path, Text: "cannot be read: " + err.Error() + "; expected a YAML file"}}
 		}
 		s.name, s.dir, s.data = path, filepath.Dir(path), data
 	}
-	return s.load()
+	return s, nil
 }
 
 // A source is all that a configuration comes from.
@@ -67,9 +90,19 @@ type source struct {
 }
 
 func (s source) load() (*Config, error) {
+	c, problems := s.decode()
+	if len(problems) > 0 {
+		return nil, problems.tidy()
+	}
+	return c, nil
+}
+
+// decode returns what could be read, nil where nothing could, and all that is
+// wrong.
+func (s source) decode() (*Config, Errors) {
 	root, syntax, problems := parse(s.name, s.data)
 	if syntax {
-		return nil, problems.tidy()
+		return nil, problems
 	}
 	t := newTree(root)
 	t.standIn()
@@ -82,12 +115,9 @@ func (s source) load() (*Config, error) {
 		at.line = 1
 	}
 	d.value(at, t.root, reflect.ValueOf(c).Elem(), "")
-	if problems = append(problems, d.problems...); len(problems) > 0 {
-		return nil, problems.tidy()
-	}
 	c.set, c.names = d.set, d.names
 	c.Tracking.trim()
-	return c, nil
+	return c, append(problems, d.problems...)
 }
 
 // readFile reads a file of at most fileMax. Its errors leave out the path.

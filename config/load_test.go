@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -254,7 +255,7 @@ func TestPending(t *testing.T) {
 		keys = append(keys, p.Key)
 	}
 	want := []string{
-		"clients.printers.charset", "clients.printers.rate", "accounts.shop.notices", "accounts.shop.reply",
+		"clients.printers.charset", "accounts.shop.notices", "accounts.shop.reply",
 	}
 	if !slices.Equal(keys, want) {
 		t.Errorf("pending\n%q, want\n%q", keys, want)
@@ -394,5 +395,39 @@ func TestFind(t *testing.T) {
 	os.Remove("backstamp.yaml")
 	if got := Find("", nil); got != "" && got != "/etc/backstamp/backstamp.yaml" {
 		t.Errorf("Find without any file = %q", got)
+	}
+}
+
+// TestOutline is for those who may not see the secrets: whatever is wrong, what
+// can be read is there.
+func TestOutline(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "b.yaml")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(`
+spool: spool
+nonsense: true
+limits: {message: 5MB}
+listeners: [{address: "127.0.0.1:2600", clients: [127.0.0.1]}]
+accounts: {shop: {login: {username: shop, password: "file:/nowhere/secret"}, providers: {main: {preset: generic, password: "env:NOWHERE"}}}}
+`)
+	c, err := Outline(file, []string{"BACKSTAMP_DEFAULT_DOMAIN=shop.test"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := fmt.Sprintln(c.Spool, c.Limits.Message, c.Listeners[0].Address, c.DefaultDomain, c.Limits.Recipients)
+	if want := filepath.Join(dir, "spool") + " 5MB 127.0.0.1:2600 shop.test 1000\n"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	write("listeners: [")
+	if c, err := Outline(file, nil, nil); err == nil {
+		t.Errorf("read %+v of a file that is no YAML", c)
+	}
+	if _, err := Outline(filepath.Join(dir, "none.yaml"), nil, nil); err == nil {
+		t.Error("read a file that is not there")
 	}
 }

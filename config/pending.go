@@ -5,7 +5,6 @@ package config
 // goes when its key takes effect.
 var pending = []struct{ key, unless string }{
 	{"clients.*.charset", ""},
-	{"clients.*.rate", ""},
 	{"tracking.cert", ""},
 	{"tracking.key", ""},
 	{"accounts.*.reply", "queued"},

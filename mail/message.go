@@ -47,7 +47,8 @@ type Client struct {
 	Addr string `json:"addr,omitempty"` // host and port
 	Helo string `json:"helo,omitempty"`
 	User string `json:"user,omitempty"`
-	TLS  string `json:"tls,omitempty"` // version, "" in the clear
+	TLS  string `json:"tls,omitempty"`  // version, "" in the clear
+	Name string `json:"name,omitempty"` // of the policy for clients that holds it
 }
 
 // Alignment says how the sender of a Message was judged. The strings are API.

@@ -73,6 +73,7 @@ func (s *session) judge(content mail.Content) (*mail.Message, error) {
 	}
 	m.Detail.Alignment = d.Alignment
 	m.Detail.Client = s.describe()
+	m.Detail.Client.Name = client.Name
 	m.Detail.Quirks = slices.Clone(s.peer.quirks)
 	controls := s.plan(m, h, content, client)
 	s.editHeader(m, h, d, controls)

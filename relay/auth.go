@@ -32,6 +32,7 @@ func (f *front) auth(cmd command) error {
 		return nil
 	}
 	f.server.metrics.logins.WithLabelValues("refused").Inc()
+	f.refused(r)
 	if f.failures++; f.failures >= f.policy.limits.LoginFailures {
 		return refusal(421, "4.7.0", "too many failed logins")
 	}
@@ -120,6 +121,7 @@ func (s *session) authenticate(username, password string) error {
 		return smtp.ErrAuthFailed
 	}
 	s.account, s.user = a.name, username
+	s.peer.user = clipped(username)
 	s.server.metrics.logins.WithLabelValues("accepted").Inc()
 	return nil
 }

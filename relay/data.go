@@ -228,6 +228,10 @@ func (t *transfer) finish() error {
 // conclude says the reply that ended the transaction.
 func (t *transfer) conclude() error {
 	t.say(*t.verdict)
+	if t.verdict.Positive() {
+		t.seen(sighting{Visitor: mail.Visitor{Messages: 1}, quirks: t.peer.quirks})
+	}
+	t.refused(*t.verdict)
 	t.reset()
 	if t.verdict.Positive() {
 		t.bad, t.idle = 0, 0

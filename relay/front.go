@@ -273,7 +273,9 @@ func (f *front) path(cmd command) error {
 		err = f.checkSize(p.params)
 	}
 	if err != nil {
-		f.say(replyOf(asReply(err)))
+		r := replyOf(asReply(err))
+		f.say(r)
+		f.refused(r)
 		return nil
 	}
 	f.peer.quirk(p.quirks...)
@@ -306,7 +308,10 @@ func (f *front) pass(cmd command) error {
 	if cmd.verb == "MAIL" && !r.Positive() {
 		f.server.log.Info("sender refused", "addr", f.peer.addr.String(), "reply", r.String())
 	}
-	f.learn(cmd.verb, r)
+	if cmd.verb == "MAIL" || cmd.verb == "RCPT" {
+		f.refused(r)
+	}
+	f.learn(cmd, r)
 	switch {
 	case r.Code == 421 || cmd.verb == "QUIT":
 		return errHangUp
@@ -320,14 +325,15 @@ func (f *front) pass(cmd command) error {
 }
 
 // learn follows what the session agreed to.
-func (f *front) learn(verb string, r mail.Reply) {
+func (f *front) learn(cmd command, r mail.Reply) {
 	if !r.Positive() {
 		return
 	}
-	switch verb {
+	switch cmd.verb {
 	case "HELO", "EHLO":
 		f.greeted = true
-		f.peer.esmtp = verb == "EHLO"
+		f.peer.esmtp = cmd.verb == "EHLO"
+		f.peer.helo = clipped(cmd.arg)
 		f.reset()
 	case "RSET":
 		f.reset()
@@ -410,5 +416,6 @@ func (f *front) close() {
 		f.inner.close()
 	}
 	f.reset()
+	f.seen(sighting{Visitor: mail.Visitor{Connections: 1}})
 	f.conn.Close()
 }

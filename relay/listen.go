@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/netip"
 	"time"
+
+	"github.com/emersion/go-smtp"
 )
 
 // acceptPause is how long a listener rests after it could not take a
@@ -47,6 +49,7 @@ func (s *Server) take(listener int, conn net.Conn) {
 	f := newFront(s, listener, conn, addr)
 	if why := s.enter(f); why != "" {
 		s.metrics.turnedAway.WithLabelValues(why).Inc()
+		f.refused(replyOf(errNoRoom()))
 		f.turnAway()
 		return
 	}
@@ -110,12 +113,16 @@ func (s *Server) leave(f *front) {
 	s.conns.Done()
 }
 
+func errNoRoom() *smtp.SMTPError {
+	return refusal(421, "4.7.0", "too many connections; try again later")
+}
+
 // turnAway closes a connection that there is no room for. The few bytes fit
 // into a new socket's buffer, so that nobody is kept waiting.
 func (f *front) turnAway() {
 	if f.door.TLS != tlsImplicit {
 		f.wire.expect(acceptPause, f.end, false)
-		f.say(replyOf(refusal(421, "4.7.0", "too many connections; try again later")))
+		f.say(replyOf(errNoRoom()))
 		f.w.Flush()
 	}
 	f.conn.Close()

@@ -21,6 +21,7 @@ type metrics struct {
 	quirks      *prometheus.CounterVec // by quirk
 	logins      *prometheus.CounterVec // by result
 	octets      prometheus.Counter
+	tooFast     prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -42,6 +43,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		untracked:   counters("untracked_total", "Accepted messages that were not rewritten.", "reason"),
 		quirks:      counters("quirks_total", "Accepted messages from clients with a quirk.", "quirk"),
 		logins:      counters("logins_total", "Logins.", "result"),
+		tooFast:     counter("too_fast_total", "Messages that were put off because their client was over its rate."),
 		octets:      counter("octets_total", "Octets of accepted messages."),
 	}
 }

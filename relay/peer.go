@@ -14,6 +14,8 @@ type peer struct {
 	listener   int // its index in the policy
 	addr       netip.AddrPort
 	tls        string // version, "" in the clear
+	helo       string // what it calls itself, made fit to be shown
+	user       string // who logged in
 	esmtp      bool   // it said EHLO
 	tolerated  bool   // its line ends are set right instead of refused
 	quirks     []string

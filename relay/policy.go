@@ -55,6 +55,7 @@ type Client struct {
 	Tracking string // off, opens, clicks or both; "" is both
 	Legacy   bool   // as that of a Listener, for these machines
 	MaxSize  int64  // octets; 0: the limit for all
+	Rate     Rate   // messages of one address
 }
 
 // An Account is who hands in mail: by login, by network, or both.
@@ -109,6 +110,11 @@ func (d *door) admits(addr netip.Addr) bool {
 	if d.Auth == authRequired {
 		return false
 	}
+	return d.lists(addr)
+}
+
+// lists reports whether addr is one of those that the listener is meant for.
+func (d *door) lists(addr netip.Addr) bool {
 	return contains(d.Clients, addr) || len(d.Clients) == 0 && d.loopback && addr.IsLoopback()
 }
 
@@ -155,6 +161,22 @@ func (p *Policy) byNetwork(addr netip.Addr) *account {
 	}
 	return nil
 }
+
+// admitted is the account for which a client at addr may hand in mail without a
+// login, or nil.
+func (p *Policy) admitted(listener int, addr netip.Addr) *account {
+	if a := p.byNetwork(addr); a != nil && p.doors[listener].admits(addr) {
+		return a
+	}
+	return nil
+}
+
+// Admits reports whether a client at addr may hand in mail at a listener without
+// a login.
+func (p *Policy) Admits(listener int, addr netip.Addr) bool { return p.admitted(listener, addr) != nil }
+
+// Lists reports whether addr is one of those that a listener is meant for.
+func (p *Policy) Lists(listener int, addr netip.Addr) bool { return p.doors[listener].lists(addr) }
 
 // byName returns the account, or nil.
 func (p *Policy) byName(name string) *account {

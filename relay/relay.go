@@ -52,6 +52,9 @@ type Server struct {
 	drain   time.Duration
 	wide    sync.Pool // of *bufio.Reader, for fronts that take content in
 
+	visitors *Visitors // nil: nobody keeps account
+	rates    rates
+
 	running context.Context // ends when nothing is waited for any more
 	stop    context.CancelFunc
 
@@ -74,6 +77,7 @@ func New(p *Policy, q Queue, clk clock.Clock, log *slog.Logger, reg prometheus.R
 		drain:   drainTime,
 		fronts:  map[*front]struct{}{},
 		counts:  map[netip.Prefix]int{},
+		rates:   rates{buckets: map[netip.Prefix]*bucket{}},
 		wide:    sync.Pool{New: func() any { return bufio.NewReaderSize(nil, wideBuffer) }},
 	}
 	s.running, s.stop = context.WithCancel(context.Background())

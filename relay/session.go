@@ -39,6 +39,7 @@ type session struct {
 	conn    *smtp.Conn
 	account string // by login, "" without
 	user    string
+	fast    int // messages that came too fast
 	tx      *transaction
 }
 
@@ -74,6 +75,9 @@ func (s *session) Mail(from string, o *smtp.MailOptions) error {
 	if err != nil {
 		return err
 	}
+	if err := s.pace(s.server.running, p.client(s.peer.addr.Addr()).Rate); err != nil {
+		return asReply(err)
+	}
 	tx := &transaction{
 		policy:  p,
 		account: a,
@@ -106,7 +110,7 @@ func (s *session) client(p *Policy) (*account, error) {
 		}
 		return nil, refusal(530, "5.7.0", "the login is no longer valid")
 	}
-	if a := p.byNetwork(addr); a != nil && d.admits(addr) {
+	if a := p.admitted(s.peer.listener, addr); a != nil {
 		return a, nil
 	}
 	if d.Auth == authRequired || d.Auth == authOptional && p.hasLogins() {

@@ -36,6 +36,7 @@ func (h *Handler) api() http.Handler {
 	get("/usage", h.listUsage)
 	get("/tags", h.listTags)
 	get("/listeners", h.listListeners)
+	get("/clients", h.listClients)
 	post("/queue/{action}", h.changeQueue)
 	post("/simulate", h.simulate)
 	post("/reload", h.reload)

@@ -55,6 +55,7 @@ type fakeStore struct {
 	contentErr error
 	unfinished []listed[mail.Delivery]
 	usage      []listed[store.Usage]
+	visitors   []mail.Visitor
 
 	filter      store.Filter // asked for last
 	eventFilter store.EventFilter
@@ -136,6 +137,8 @@ func (s *fakeStore) Unfinished(context.Context) iter.Seq2[mail.Delivery, error] 
 
 func (s *fakeStore) Usage(context.Context) iter.Seq2[store.Usage, error] { return sequence(s.usage) }
 func (s *fakeStore) Tags(context.Context) iter.Seq2[store.Usage, error]  { return sequence(s.usage) }
+
+func (s *fakeStore) Visitors(context.Context) ([]mail.Visitor, error) { return s.visitors, nil }
 
 // fakeLinker makes tokens that depend on all they vouch for.
 type fakeLinker struct{}
@@ -237,7 +240,9 @@ func newHouse(t testing.TB, change func(*Settings, *Actions, *fakeStore)) house 
 		Reload:     func(context.Context) error { return nil },
 		RotateKeys: func() (mail.KeyID, error) { return mail.KeyID{0xab, 0xcd, 1, 2}, nil },
 		Providers:  func(context.Context) ([]Provider, error) { return testProviders(), nil },
-		Listeners:  func() []string { return []string{"127.0.0.1:2525", "127.0.0.1:8025"} },
+		Listeners: func() []Listener {
+			return []Listener{{"127.0.0.1:0", "127.0.0.1:2525"}, {"127.0.0.1:8025", "127.0.0.1:8025"}}
+		},
 	}
 	if change != nil {
 		change(&set, &do, in.store)
@@ -309,6 +314,13 @@ func newFakeStore(t testing.TB) *fakeStore {
 			store.Usage{Account: "shop", Provider: "*/pool", Day: "2026-03-04", Messages: 1, Recipients: 1},
 			store.Usage{Account: "crm", Provider: "*/pool", Day: "2026-03-04", Messages: 2, Recipients: 3},
 		),
+		visitors: []mail.Visitor{
+			{
+				Addr: "10.0.5.21", Name: "printers", Helo: "RICOH", User: "shop", TLS: "TLS 1.2", Listener: "0.0.0.0:2525", First: at, Last: now(),
+				Connections: 9, Messages: 7, Refused: 2, Refusal: "451 4.7.1 too much", Quirks: map[string]int{"bare-lf": 5, "nul": 1},
+			},
+			{Addr: "203.0.113.9", First: at, Last: at, Connections: 1},
+		},
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 // endpoints lists the API.
 func endpoints(method string) []string {
 	paths := []string{"/messages", "/messages/" + fullID().String(), "/messages/" + fullID().String() + "/raw",
-		"/messages/" + fullID().String() + "/sent", "/events", "/queue", "/status", "/usage", "/listeners"}
+		"/messages/" + fullID().String() + "/sent", "/events", "/queue", "/status", "/usage", "/listeners", "/clients"}
 	if method == http.MethodPost {
 		paths = []string{"/queue/retry", "/queue/hold", "/queue/drop", "/queue/move", "/simulate", "/reload", "/keys/rotate"}
 	}

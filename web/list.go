@@ -204,9 +204,22 @@ func (h *Handler) listTags(w http.ResponseWriter, r *http.Request) error {
 // listListeners lists the addresses that the server holds, none where none
 // runs.
 func (h *Handler) listListeners(w http.ResponseWriter, r *http.Request) error {
-	var held []string
+	var held []Listener
 	if h.do.Listeners != nil {
 		held = h.do.Listeners()
 	}
-	return list(h, w, r, whole(held), func(address string) any { return map[string]string{"address": address} })
+	return list(h, w, r, whole(held), func(l Listener) any { return l })
+}
+
+// listClients lists who connected, the one seen last first.
+func (h *Handler) listClients(w http.ResponseWriter, r *http.Request) error {
+	visitors := h.store.Visitors
+	if h.do.Visitors != nil {
+		visitors = h.do.Visitors
+	}
+	all, err := visitors(r.Context())
+	if err != nil {
+		return err
+	}
+	return list(h, w, r, whole(all), func(v mail.Visitor) any { return newVisitorRow(v) })
 }

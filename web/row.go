@@ -173,6 +173,7 @@ type showRow struct {
 	Links      []linkRow         `json:"links"`
 	Events     []eventRow        `json:"events"`
 	Alignment  alignmentRow      `json:"alignment"`
+	Client     clientRow         `json:"client"`
 	Quirks     []string          `json:"quirks"`
 	Transcript []string          `json:"transcript"`
 	Growth     int64             `json:"growth"` // octets that tracking adds to the body of a copy
@@ -195,6 +196,43 @@ type alignmentRow struct {
 	From     string `json:"from"`
 	Identity text   `json:"identity"`
 	Action   string `json:"action"`
+}
+
+// clientRow is who handed a message in.
+type clientRow struct {
+	Address string `json:"address"` // host and port
+	Name    text   `json:"name"`
+	Helo    text   `json:"helo"`
+	User    text   `json:"user"`
+	TLS     text   `json:"tls"`
+}
+
+type visitorRow struct {
+	Address     string         `json:"address"`
+	Name        text           `json:"name"`
+	Helo        text           `json:"helo"`
+	User        text           `json:"user"`
+	TLS         text           `json:"tls"`
+	Listener    text           `json:"listener"`
+	FirstSeen   moment         `json:"first_seen"`
+	LastSeen    moment         `json:"last_seen"`
+	Connections int            `json:"connections"`
+	Messages    int            `json:"messages"`
+	Refused     int            `json:"refused"`
+	Refusal     text           `json:"refusal"`
+	Quirks      map[string]int `json:"quirks"`
+}
+
+func newVisitorRow(v mail.Visitor) visitorRow {
+	row := visitorRow{
+		Address: v.Addr, Name: text(v.Name), Helo: text(v.Helo), User: text(v.User), TLS: text(v.TLS), Listener: text(v.Listener),
+		FirstSeen: moment(v.First), LastSeen: moment(v.Last),
+		Connections: v.Connections, Messages: v.Messages, Refused: v.Refused, Refusal: text(v.Refusal), Quirks: v.Quirks,
+	}
+	if row.Quirks == nil {
+		row.Quirks = map[string]int{}
+	}
+	return row
 }
 
 type usageRow struct {
@@ -327,10 +365,11 @@ func NewExplainRow(x *mail.Explain, lang string) *ExplainRow {
 // newShowRow makes a row that lacks its events. The plan may be nil.
 func newShowRow(r store.Row, plan *rewrite.Plan, linker rewrite.Linker, lang string) showRow {
 	d := r.Message.Detail
-	a := d.Alignment
+	a, c := d.Alignment, d.Client
 	row := showRow{
 		messageRow: newMessageRow(r, lang), Totals: newTotalRow(r), Expired: r.Message.Expired, Links: newLinkRows(r, plan, linker), Events: []eventRow{},
 		Alignment: alignmentRow{a.Rule, a.From, text(a.Identity), a.Action},
+		Client:    clientRow{c.Addr, text(c.Name), text(c.Helo), text(c.User), text(c.TLS)},
 		Quirks:    orEmpty(d.Quirks), Transcript: orEmpty(d.Transcript),
 		Notes: []string{}, Meanings: map[string]string{},
 	}

@@ -14,13 +14,15 @@ import (
 const (
 	messageFields   = "id, message_id, account, provider, from, mail_from, subject, tag, meta, size, received, tracked, reason, deliveries"
 	sharedFields    = "opens, clicks, machine_opens, machine_clicks"
-	showFields      = messageFields + ", totals, expired, links, events, alignment, quirks, transcript, growth, notes, meanings"
+	showFields      = messageFields + ", totals, expired, links, events, alignment, client, quirks, transcript, growth, notes, meanings"
 	deliveryFields  = "recipient, status, reason, basis, attempts, uncertain, reply, upstream_id, next_attempt, explain, opens, clicks, machine_opens, machine_clicks, unique_opens, unique_clicks, first_open, last_open, first_click, last_click, last_event"
 	explainFields   = "id, class, title, meaning, steps, link"
 	linkFields      = "index, url, tracked, label, decision, reason, clicks, machine_clicks, unique_clicks, first_click, last_click"
 	eventFields     = "time, kind, class, rule, recipient, link, ip, user_agent, basis, count, message, text, method, referer, purpose, simulated, one_of"
 	alignmentFields = "rule, from, identity, action"
 	statusFields    = "account, provider, preset, state, until, reason, sent_today, limit, last_error, explain"
+	clientFields    = "address, name, helo, user, tls"
+	visitorFields   = "address, name, helo, user, tls, listener, first_seen, last_seen, connections, messages, refused, refusal, quirks"
 	sumFields       = "opens, clicks, machine_opens, machine_clicks, unique_opens, unique_clicks"
 	totalFields     = sumFields + ", first_open, last_open, first_click, last_click"
 	dayFields       = "day, messages, recipients, " + sumFields
@@ -62,6 +64,7 @@ func TestFieldNames(t *testing.T) {
 		show := objects(t, in.get("/api/v1/messages/"+id).Body.Bytes())[0]
 		sameKeys(t, "show", show, showFields)
 		sameKeys(t, "totals", show["totals"].(map[string]any), totalFields)
+		sameKeys(t, "client", show["client"].(map[string]any), clientFields)
 		sameKeys(t, "alignment", show["alignment"].(map[string]any), alignmentFields)
 		if id == fullID().String() {
 			sameKeys(t, "link", list1(show, "links"), linkFields)
@@ -69,7 +72,7 @@ func TestFieldNames(t *testing.T) {
 		}
 	}
 	for path, fields := range map[string]string{
-		"/events": eventFields, "/queue": "id, message, provider, " + deliveryFields, "/status": statusFields, "/usage": usageFields, "/tags": tagFields,
+		"/events": eventFields, "/queue": "id, message, provider, " + deliveryFields, "/status": statusFields, "/usage": usageFields, "/tags": tagFields, "/clients": visitorFields,
 	} {
 		for _, o := range objects(t, in.get("/api/v1"+path).Body.Bytes()) {
 			sameKeys(t, path, o, fields)
@@ -81,7 +84,7 @@ func TestFieldNames(t *testing.T) {
 func TestRows(t *testing.T) {
 	in := newHouse(t, nil)
 	for name, path := range map[string]string{
-		"messages": "/messages", "events": "/events", "queue": "/queue", "status": "/status", "usage": "/usage", "tags": "/tags", "listeners": "/listeners",
+		"messages": "/messages", "events": "/events", "queue": "/queue", "status": "/status", "usage": "/usage", "tags": "/tags", "listeners": "/listeners", "clients": "/clients",
 		"show-full": "/messages/" + fullID().String(), "show-bare": "/messages/" + bareID().String(), "show-shared": "/messages/" + sharedID().String(),
 	} {
 		w := in.get("/api/v1" + path)

@@ -39,6 +39,7 @@ type Store interface {
 	Log
 	Usage(context.Context) iter.Seq2[store.Usage, error]
 	Tags(context.Context) iter.Seq2[store.Usage, error]
+	Visitors(context.Context) ([]mail.Visitor, error)
 }
 
 // Queue is what an operator may do to the mail that waits. Each returns how
@@ -79,6 +80,12 @@ type Provider struct {
 	State   store.ProviderState
 }
 
+// A Listener is an address that the server holds.
+type Listener struct {
+	Address string `json:"address"` // as the configuration has it
+	Bound   string `json:"bound"`   // host and port
+}
+
 // Actions are what the page and the API can do beside reading. What is asked of
 // one that is nil is refused, because the server must run for it.
 type Actions struct {
@@ -92,8 +99,9 @@ type Actions struct {
 	// Where these are nil there is nothing to tell.
 	Linker    rewrite.Linker // makes the tracking URLs that are shown
 	Providers func(context.Context) ([]Provider, error)
-	Listeners func() []string // addresses, as the configuration has them
-	Ready     func() error    // why this process is not ready to take mail; nil: it is
+	Listeners func() []Listener
+	Visitors  func(context.Context) ([]mail.Visitor, error) // nil: as the store has them
+	Ready     func() error                                  // why this process is not ready to take mail; nil: it is
 }
 
 // Settings say who may ask.

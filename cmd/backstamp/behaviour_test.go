@@ -21,10 +21,6 @@ import (
 // into docs/providers.md (-update).
 func TestBehaviour(t *testing.T) {
 	const file = "../../docs/providers.md"
-	doc, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
 	presets := slices.DeleteFunc(simulator.Presets(), func(p string) bool { return p == "outlook" }) // tokens alone
 	ways, meanings := make([]string, len(presets)), make([]string, len(presets))
 	t.Run("providers", func(t *testing.T) {
@@ -36,22 +32,9 @@ func TestBehaviour(t *testing.T) {
 			})
 		}
 	})
-	text := replaced(t, string(doc), "behaviour", "| preset | connects | logs in by | From that fits | another From, before connecting | 2 a day: the third | throttled | wrong password |\n"+
+	mailtest.Section(t, file, "behaviour", "| preset | connects | logs in by | From that fits | another From, before connecting | 2 a day: the third | throttled | wrong password |\n"+
 		"|---|---|---|---|---|---|---|---|\n"+strings.Join(ways, ""))
-	text = replaced(t, text, "meanings", "| preset | reply | the mail | means |\n|---|---|---|---|\n"+strings.Join(meanings, ""))
-	mailtest.Golden(t, file, []byte(text))
-}
-
-// replaced puts text between the marks of a name.
-func replaced(t *testing.T, doc, name, text string) string {
-	t.Helper()
-	begin, end := "<!-- "+name+" -->\n", "<!-- end of "+name+" -->\n"
-	before, rest, ok := strings.Cut(doc, begin)
-	_, after, closed := strings.Cut(rest, end)
-	if !ok || !closed {
-		t.Fatalf("no marks of %s", name)
-	}
-	return before + begin + text + end + after
+	mailtest.Section(t, file, "meanings", "| preset | reply | the mail | means |\n|---|---|---|---|\n"+strings.Join(meanings, ""))
 }
 
 // A playhouse is the program with an account for each thing that one provider may

@@ -12,6 +12,7 @@ import (
 
 	"backstamp/config"
 	"backstamp/relay/provider"
+	"backstamp/web"
 )
 
 func (p *program) checkCommand() *cobra.Command {
@@ -71,7 +72,7 @@ func (p *program) checkOtherPorts(ctx context.Context, conf *config.Config, api 
 	}
 	defer body.Close()
 	err = lines(body, func(line []byte) error {
-		var l struct{ Address string }
+		var l web.Listener
 		if err := unmarshal(line, &l); err != nil {
 			return err
 		}

@@ -340,6 +340,9 @@ func frozen(was, is *config.Config) string {
 	if was.Store != is.Store {
 		return "store"
 	}
+	if spoolDir(was) != spoolDir(is) {
+		return "spool"
+	}
 	if len(was.Listeners) != len(is.Listeners) {
 		return "listeners"
 	}

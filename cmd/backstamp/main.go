@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -66,7 +67,21 @@ func main() {
 		return c
 	}
 	p := &program{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Environ(), clock: clock.System{}, signals: signals}
-	os.Exit(p.run(context.Background(), os.Args[1:]))
+	os.Exit(p.run(context.Background(), calledAs(os.Args)))
+}
+
+// calledAs returns the arguments with the command that the name of the program
+// stands for.
+func calledAs(args []string) []string {
+	switch name := strings.TrimSuffix(filepath.Base(args[0]), ".exe"); name {
+	case "sendmail":
+		return append([]string{"sendmail"}, args[1:]...)
+	case "mailq":
+		return append([]string{"sendmail", "-bp"}, args[1:]...)
+	case "newaliases":
+		return append([]string{"sendmail", "-bi"}, args[1:]...)
+	}
+	return args[1:]
 }
 
 // run executes one command line and returns the exit code.
@@ -120,11 +135,11 @@ Start with: backstamp serve`,
 	flags.StringVar(&p.lang, "lang", "", "language, en or ko (else LC_ALL, LC_MESSAGES, LANG)")
 
 	root.AddCommand(
-		p.serveCommand(), p.reloadCommand(), p.checkCommand(), p.statusCommand(),
+		p.serveCommand(), p.reloadCommand(), p.checkCommand(), p.statusCommand(), p.clientsCommand(),
 		p.messagesCommand(), p.showCommand(), p.eventsCommand(), p.queueCommand(),
-		p.rewriteCommand(), p.simulateCommand(), p.testCommand(), p.keysCommand(), p.backupCommand(), p.compactCommand(), p.providersCommand(), p.versionCommand(),
+		p.rewriteCommand(), p.simulateCommand(), p.testCommand(), p.selftestCommand(), p.keysCommand(), p.backupCommand(), p.compactCommand(), p.providersCommand(), p.sendmailCommand(), p.versionCommand(),
 	)
-	for _, name := range []string{"doctor", "selftest", "clients", "sendmail", "auth", "erase", "suppress", "man"} {
+	for _, name := range []string{"doctor", "auth", "erase", "suppress", "man"} {
 		root.AddCommand(laterCommand(name))
 	}
 	return root

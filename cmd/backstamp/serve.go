@@ -37,14 +37,16 @@ type addresses struct {
 // A server is Backstamp while it runs.
 type server struct {
 	*program
-	log   *slog.Logger
-	reg   *prometheus.Registry
-	keys  *track.Keys
-	store *bolt.Store
-	queue *queue.Queue
-	relay *relay.Server
-	track *track.Handler
-	web   atomic.Pointer[web.Handler] // in force, as house is
+	log      *slog.Logger
+	reg      *prometheus.Registry
+	keys     *track.Keys
+	store    *bolt.Store
+	queue    *queue.Queue
+	relay    *relay.Server
+	track    *track.Handler
+	visitors *relay.Visitors
+	web      atomic.Pointer[web.Handler] // in force, as house is
+	bound    addresses
 
 	reloading sync.Mutex     // one reload at a time
 	leaving   sync.WaitGroup // houses that were in force and take their leave
@@ -168,6 +170,8 @@ func (s *server) assemble() (stages []stage, bound addresses, done func(), err e
 	}
 
 	s.relay = relay.New(s.house.policy, s.queue, s.clock, s.log, s.reg)
+	s.visitors = relay.NewVisitors(s.store, s.clock, s.log, s.reg)
+	s.relay.SetVisitors(s.visitors)
 	if err := s.relay.Listen(); err != nil {
 		return fail(exitf(exitUsage, "%v", place(conf, err)))
 	}
@@ -186,6 +190,7 @@ func (s *server) assemble() (stages []stage, bound addresses, done func(), err e
 	}
 	opened = append(opened, func() { admin.Close() })
 	bound.Admin = admin.Addr()
+	s.bound = bound
 	control, unlink, err := listenControl(conf.DataDir)
 	if err != nil {
 		return fail(exitf(exitFailed, "%v", err))
@@ -202,8 +207,10 @@ func (s *server) assemble() (stages []stage, bound addresses, done func(), err e
 	private := &http.Server{Handler: s.side((*web.Handler).Private), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, MaxHeaderBytes: 64 << 10}
 	socket := &http.Server{Handler: s.controlHandler(), ReadHeaderTimeout: 10 * time.Second}
 	return []stage{
+		{name: "spool", run: s.drainSpool},
 		{name: "smtp", run: s.relay.Serve},
 		{name: "queue", run: s.queue.Run, with: true}, // it need not run to keep what still comes in
+		{name: "clients", run: s.visitors.Run},
 		{name: "tracking", run: serveHTTP(track.Server(s.track), track.Listener(s.track, tracking))},
 		{name: "tracking events", run: s.track.Run},
 		{name: "private page", run: serveHTTP(private, admin)},
@@ -238,7 +245,7 @@ func bind(conf *config.Config, key, address string) (net.Listener, error) {
 func (s *server) private(conf *config.Config) *web.Handler {
 	return web.New(web.Settings{Hosts: hosts(conf), Password: string(conf.Admin.Password)}, s.store, web.Actions{
 		Queue: movingQueue{s.queue, s}, Simulator: readers{s.track}, Renderer: currentRenderer{s}, Linker: s.keys,
-		Listeners: s.addresses, Providers: s.states, Reload: s.reload, RotateKeys: s.keys.Rotate, Reclassify: s.reclassify, Ready: s.store.Healthy,
+		Listeners: s.addresses, Visitors: s.visitors.All, Providers: s.states, Reload: s.reload, RotateKeys: s.keys.Rotate, Reclassify: s.reclassify, Ready: s.store.Healthy,
 	}, s.clock.Now, s.log, s.reg)
 }
 
@@ -254,14 +261,16 @@ func (s *server) states(ctx context.Context) ([]web.Provider, error) {
 	return providerStates(ctx, s.store, s.current().providers, s.queue.States(), s.clock.Now())
 }
 
-// addresses are those that the server holds, as the configuration has them.
-func (s *server) addresses() []string {
+// addresses are those that the server holds, the listeners first.
+func (s *server) addresses() []web.Listener {
 	conf := s.current().conf
-	held := []string{conf.Tracking.Listen, conf.Admin.Listen}
-	for _, l := range conf.Listeners {
-		held = append(held, l.Address)
+	var held []web.Listener
+	for i, l := range conf.Listeners {
+		held = append(held, web.Listener{Address: l.Address, Bound: s.bound.SMTP[i].String()})
 	}
-	return held
+	return append(held,
+		web.Listener{Address: conf.Tracking.Listen, Bound: s.bound.Tracking.String()},
+		web.Listener{Address: conf.Admin.Listen, Bound: s.bound.Admin.String()})
 }
 
 func (s *server) current() *house {

@@ -75,6 +75,7 @@ func (p *program) showMessage(m messageView) {
 	say("From", "%s (MAIL FROM <%s>)", m.From, m.MailFrom)
 	say("Subject", "%s", m.Subject)
 	say("Account", "%s, provider %s", m.Account, m.Provider)
+	say("Client", "%s", m.Client.describe())
 	say("Sender", "%s (%s by rule %s)", m.Alignment.Action, m.Alignment.From, m.Alignment.Rule)
 	if m.Tracked {
 		say("Tracked", "yes")
@@ -116,6 +117,18 @@ func (p *program) showMessage(m messageView) {
 		t.row(eventCells(e)...)
 	}
 	t.flush(p.out)
+}
+
+// describe says who handed a message in.
+func (c clientView) describe() string {
+	words := []string{c.Name, c.Address, c.Helo, c.TLS}
+	if c.TLS == "" {
+		words[3] = "in the clear"
+	}
+	if c.User != "" {
+		words = append(words, "as "+c.User)
+	}
+	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), ", ")
 }
 
 // size is how large a message came in, and how much larger tracking makes it.

@@ -34,6 +34,7 @@ func (b *builder) relay(accounts map[string]*align.Account, rewriter *rewrite.Re
 		p := c.Clients[name]
 		s.Clients = append(s.Clients, relay.Client{
 			Name: name, Networks: p.Networks, From: p.From, Tracking: p.Tracking, Legacy: p.Legacy, MaxSize: int64(p.MaxSize),
+			Rate: relay.Rate(p.Rate),
 		})
 	}
 	for _, name := range c.Names("accounts") {

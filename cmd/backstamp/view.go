@@ -25,6 +25,7 @@ type (
 		Links      []linkView
 		Events     []eventView
 		Alignment  mail.Alignment
+		Client     clientView
 		Quirks     []string
 		Growth     int64
 		Notes      []string
@@ -66,6 +67,19 @@ type (
 		Basis                  string
 		Count                  int
 		Text                   string
+	}
+	clientView struct {
+		Address, Name, Helo, User, TLS string
+	}
+	visitorView struct {
+		clientView
+		Listener              string
+		FirstSeen             time.Time `json:"first_seen"`
+		LastSeen              time.Time `json:"last_seen"`
+		Connections, Messages int
+		Refused               int
+		Refusal               string
+		Quirks                map[string]int
 	}
 	statusView struct {
 		Account, Provider, Preset string

@@ -46,6 +46,9 @@ func (ca *CA) Pool() *x509.CertPool {
 	return pool
 }
 
+// Certificate returns its own certificate, in DER.
+func (ca *CA) Certificate() []byte { return ca.cert.Raw }
+
 // Valid returns the configuration of a server that is what it says.
 func (ca *CA) Valid() *tls.Config { return ca.server(template("localhost")) }
 

@@ -34,18 +34,6 @@ func Golden(t testing.TB, path string, got []byte) {
 	}
 }
 
-// Section replaces what stands in a text between the marks of a name.
-func Section(t testing.TB, doc, name, text string) string {
-	t.Helper()
-	begin, end := "<!-- "+name+" -->\n", "<!-- end of "+name+" -->\n"
-	before, rest, ok := strings.Cut(doc, begin)
-	_, after, closed := strings.Cut(rest, end)
-	if !ok || !closed {
-		t.Fatalf("no marks of %s", name)
-	}
-	return before + begin + text + end + after
-}
-
 func firstDifference(got, want []byte) string {
 	g, w := bytes.SplitAfter(got, []byte("\n")), bytes.SplitAfter(want, []byte("\n"))
 	for i := range max(len(g), len(w)) {
@@ -61,4 +49,22 @@ func firstDifference(got, want []byte) string {
 		}
 	}
 	return ""
+}
+
+// Section compares text with what stands between the marks of a name in a
+// document, <!-- name --> and <!-- end of name -->. With -update it writes it
+// there.
+func Section(t testing.TB, path, name, text string) {
+	t.Helper()
+	doc, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin, end := "<!-- "+name+" -->\n", "<!-- end of "+name+" -->\n"
+	before, rest, ok := strings.Cut(string(doc), begin)
+	_, after, closed := strings.Cut(rest, end)
+	if !ok || !closed {
+		t.Fatalf("%s has no marks of %s", path, name)
+	}
+	Golden(t, path, []byte(before+begin+text+end+after))
 }

@@ -6,10 +6,14 @@ import (
 	"testing"
 )
 
-// Tool finds a program of the machine. Where it is missing the test skips, or
+// Tool finds a program of the machine, or the file of a library by its whole
+// path. Where it is missing the test skips, or
 // fails where BACKSTAMP_TEST_TOOLS is required.
 func Tool(t testing.TB, name string) (path string) {
 	t.Helper()
+	if _, err := os.Stat(name); err == nil && filepath.IsAbs(name) {
+		return name
+	}
 	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/usr/bin") {
 		path := filepath.Join(dir, name)
 		if info, err := os.Stat(path); err == nil && !info.IsDir() {

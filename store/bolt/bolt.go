@@ -146,6 +146,9 @@ func (s *Store) settle() error {
 	if err := s.migrate(); err != nil {
 		return fmt.Errorf("bring it up to date: %w", err)
 	}
+	if err := s.complete(); err != nil {
+		return fmt.Errorf("complete it: %w", classify(err))
+	}
 	if err := mark(s.dir); err != nil {
 		return fmt.Errorf("mark that the store exists: %w", classify(err))
 	}

@@ -28,6 +28,10 @@ const (
 	providers    bucket = "providers"      // credential → store.ProviderState
 )
 
+// visitors holds nothing that mail depends on: a store that lacks it is as good
+// as one in which it is empty, and gets it when it is opened to be written.
+const visitors bucket = "visitors" // address → mail.Visitor
+
 var buckets = [...]bucket{metaBucket, messages, details, plans, contents, deliveries, due, events, messageEvent, counts, usages, tags, providers}
 
 const schemaKey = "schema"

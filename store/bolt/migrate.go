@@ -57,6 +57,23 @@ func (s *Store) migrate() (err error) {
 	}
 }
 
+// complete makes the bucket that stores of this schema may lack.
+func (s *Store) complete() (err error) {
+	defer caught(&err)()
+	var have bool
+	err = s.db.View(func(t *bbolt.Tx) error {
+		have = t.Bucket([]byte(visitors)) != nil
+		return nil
+	})
+	if err != nil || have {
+		return err
+	}
+	return s.db.Update(func(t *bbolt.Tx) error {
+		_, err := t.CreateBucketIfNotExists([]byte(visitors))
+		return err
+	})
+}
+
 // version is the schema that a store says it has, 0 where it says none.
 func version(t *bbolt.Tx) uint32 {
 	v := t.Bucket([]byte(metaBucket)).Get([]byte(schemaKey))

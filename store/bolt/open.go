@@ -68,7 +68,7 @@ func initialise(name string) error {
 		return err
 	}
 	err = db.Update(func(t *bbolt.Tx) error {
-		for _, name := range buckets {
+		for _, name := range append(buckets[:], visitors) {
 			if _, err := t.CreateBucket([]byte(name)); err != nil {
 				return err
 			}

@@ -42,6 +42,8 @@ type Backend interface {
 	Spent(ctx context.Context, credential string, since time.Time) ([]store.Spent, error)
 	SaveProvider(context.Context, store.ProviderState) error
 	Providers(context.Context) ([]store.ProviderState, error)
+	SaveVisitors(ctx context.Context, changed []mail.Visitor, gone []string) error
+	Visitors(context.Context) ([]mail.Visitor, error)
 
 	Healthy() error
 	Close() error
@@ -104,6 +106,7 @@ func Run(t *testing.T, open Open) {
 		{"ReclassifyExpired", reclassifyExpired},
 		{"ReclassifyMany", reclassifyMany},
 		{"Providers", providers},
+		{"Visitors", visitors},
 		{"Messages", listing},
 		{"Filters", filters},
 		{"Events", events},
