@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"errors"
 	"io"
 	"time"
 )
@@ -26,6 +27,7 @@ type Message struct {
 	Reason     string            `json:"reason,omitempty"`  // why it is not tracked
 	Shared     bool              `json:"shared,omitempty"`  // one copy and token for all its recipients
 	Expired    bool              `json:"expired,omitempty"` // its content is gone, by retention
+	UTF8       bool              `json:"utf8,omitempty"`    // handed in with SMTPUTF8: its header may be UTF-8
 
 	Detail Detail `json:"-"` // read only where one message is looked at
 	Tally  Tally  `json:"-"` // the hits of a Shared message, which belong to no recipient
@@ -100,5 +102,16 @@ type Copy interface {
 	io.WriterTo
 	Size() int64
 	MailFrom() string
-	EightBit() bool // some byte is above 0x7f: wants BODY=8BITMIME
+	EightBit() bool // some byte is above 0x7f: wants BODY=8BITMIME (RFC 6152)
+	UTF8() bool     // so is one of its header, on purpose: wants SMTPUTF8 (RFC 6531)
+	// SevenBit returns the same message in ASCII alone, for servers that take
+	// nothing else. Where that cannot be done without harm the error is
+	// ErrEightBit, or ErrUTF8 where an address stands in the way.
+	SevenBit() (Copy, error)
 }
+
+// The errors of Copy.SevenBit.
+var (
+	ErrEightBit = errors.New("the message cannot be written in ASCII")
+	ErrUTF8     = errors.New("an address has letters beyond ASCII before its @")
+)

@@ -67,6 +67,7 @@ func (s *session) judge(content mail.Content) (*mail.Message, error) {
 		HeaderFrom: d.HeaderFrom,
 		Subject:    subject(h),
 		Size:       content.Size(),
+		UTF8:       tx.utf8,
 	}
 	if m.MessageID = messageID(h); !h.Has("Message-ID") {
 		m.MessageID = fmt.Sprintf("<%v@%s>", m.ID, tx.policy.hostname)

@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"golang.org/x/net/idna"
+
+	"backstamp/mail"
 )
 
 // addresses encodes display names and comments of a list of addresses (RFC 5322
@@ -148,7 +150,7 @@ func asciiDomain(s string) (string, error) {
 	}
 	ascii, err := idna.Lookup.ToASCII(strings.TrimSpace(domain))
 	if i < 0 || !isASCII(s[:i]) || err != nil {
-		return "", ErrLocal
+		return "", mail.ErrUTF8
 	}
 	return s[:i+1] + ascii + end, nil
 }

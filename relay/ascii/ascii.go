@@ -7,20 +7,16 @@ package ascii
 
 import (
 	"bytes"
-	"errors"
 	"mime"
 	"strings"
 
 	"backstamp/mail"
 )
 
-// ErrLocal says that a field holds an address whose local part is beyond ASCII:
-// there is no other way to write one.
-var ErrLocal = errors.New("an address beyond ASCII")
-
 // Field returns f with no byte above 0x7f: the same text, in UTF-8, encoded
 // where it has to be and folded there; all else of it stays. Its bytes are read
-// as Text reads them, with these charsets. The error is ErrLocal.
+// as Text reads them, with these charsets. The error is
+// mail.ErrUTF8: there is no other way to write a local part beyond ASCII.
 func Field(f mail.Field, charsets ...string) (mail.Field, error) {
 	if isASCII(string(f.Raw)) {
 		return f, nil
