@@ -9,7 +9,6 @@ var pending = []struct{ key, unless string }{
 	{"tracking.cert", ""},
 	{"tracking.key", ""},
 	{"accounts.*.reply", "queued"},
-	{"accounts.*.notices", ""},
 }
 
 // Pending returns the keys that were given and have no effect in this version.

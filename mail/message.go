@@ -28,6 +28,10 @@ type Message struct {
 	Shared     bool              `json:"shared,omitempty"`  // one copy and token for all its recipients
 	Expired    bool              `json:"expired,omitempty"` // its content is gone, by retention
 	UTF8       bool              `json:"utf8,omitempty"`    // handed in with SMTPUTF8: its header may be UTF-8
+	Quiet      bool              `json:"quiet,omitempty"`   // no notice is made about it, for it is one or answers by itself
+	Ret        string            `json:"ret,omitempty"`     // what of it a notice returns: FULL, HDRS or "" (RFC 3461 section 4.3)
+	EnvID      string            `json:"envid,omitempty"`   // the sender's name for the transaction, with nothing encoded
+	Asked      []Asked           `json:"-"`                 // by recipient, nil where nothing was; kept with the Deliveries
 
 	Detail Detail `json:"-"` // read only where one message is looked at
 	Tally  Tally  `json:"-"` // the hits of a Shared message, which belong to no recipient

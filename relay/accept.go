@@ -68,6 +68,10 @@ func (s *session) judge(content mail.Content) (*mail.Message, error) {
 		Subject:    subject(h),
 		Size:       content.Size(),
 		UTF8:       tx.utf8,
+		Quiet:      tx.policy.quiet(h),
+		Ret:        tx.ret,
+		EnvID:      tx.envID,
+		Asked:      tx.asked,
 	}
 	if m.MessageID = messageID(h); !h.Has("Message-ID") {
 		m.MessageID = fmt.Sprintf("<%v@%s>", m.ID, tx.policy.hostname)

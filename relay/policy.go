@@ -21,6 +21,9 @@ type Settings struct {
 	Accounts      []Account
 	Tracking      Tracking
 	Rewriter      *rewrite.Rewriter
+	// Quiet reports whether no notice may be made about a message with that
+	// header; nil: about any.
+	Quiet func(h mail.Header) bool
 }
 
 // Limits bound what clients may ask for. All are positive.
@@ -87,6 +90,7 @@ type Policy struct {
 	accounts      []*account
 	tracking      Tracking
 	rewriter      *rewrite.Rewriter
+	quiet         func(h mail.Header) bool
 }
 
 // A door is a Listener ready for use.

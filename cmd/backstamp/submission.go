@@ -9,6 +9,7 @@ import (
 	"backstamp/mail"
 	"backstamp/relay"
 	"backstamp/relay/align"
+	"backstamp/relay/dsn"
 	"backstamp/rewrite"
 )
 
@@ -17,6 +18,7 @@ func (b *builder) relay(accounts map[string]*align.Account, rewriter *rewrite.Re
 	c, t := b.conf, b.conf.Tracking
 	s := relay.Settings{
 		Hostname: hostname(c), DefaultDomain: c.DefaultDomain, Limits: limits(c.Limits), Rewriter: rewriter,
+		Quiet: func(h mail.Header) bool { return dsn.Quiet(b.keys, h) },
 		Tracking: relay.Tracking{
 			Opens: t.Opens, Clicks: t.Clicks, Shared: t.Recipients == "shared", Public: !private(baseURL(c)),
 		},

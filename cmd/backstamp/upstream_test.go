@@ -165,7 +165,7 @@ func TestSMTPUTF8(t *testing.T) {
 		}
 		var d map[string]any
 		in.until("it is over", func() bool {
-			d = in.rows("messages")[0]["deliveries"].([]any)[0].(map[string]any)
+			d = in.delivery(c.to)
 			return d["status"] == "sent" || d["status"] == "failed"
 		})
 		if d["status"] != c.status {

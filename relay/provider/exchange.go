@@ -203,9 +203,10 @@ func (x *exchange) commands() []command {
 	if x.utf8 {
 		line += " SMTPUTF8"
 	}
+	line += x.returning()
 	cmds = append(cmds, command{stage: "MAIL", line: line})
 	for _, i := range x.open {
-		cmds = append(cmds, command{stage: "RCPT", line: "RCPT TO:<" + x.paths[i] + ">", recipient: i})
+		cmds = append(cmds, command{stage: "RCPT", line: "RCPT TO:<" + x.paths[i] + ">" + x.asking(i), recipient: i})
 	}
 	switch x.manner {
 	case byData:
@@ -340,7 +341,7 @@ func (x *exchange) verdict() error {
 	x.dirty = false
 	id := upstreamID(r)
 	for _, i := range x.open {
-		x.attempts[i] = mail.Attempt{Reply: r, UpstreamID: id}
+		x.attempts[i] = mail.Attempt{Reply: r, UpstreamID: id, Informs: x.offers("DSN")}
 	}
 	x.open = nil
 	return nil
