@@ -254,7 +254,7 @@ func TestPending(t *testing.T) {
 		keys = append(keys, p.Key)
 	}
 	want := []string{
-		"clients.printers.charset", "clients.printers.rate", "accounts.shop.reply",
+		"clients.printers.charset", "clients.printers.rate",
 	}
 	if !slices.Equal(keys, want) {
 		t.Errorf("pending\n%q, want\n%q", keys, want)

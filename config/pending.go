@@ -8,7 +8,6 @@ var pending = []struct{ key, unless string }{
 	{"clients.*.rate", ""},
 	{"tracking.cert", ""},
 	{"tracking.key", ""},
-	{"accounts.*.reply", "queued"},
 }
 
 // Pending returns the keys that were given and have no effect in this version.

@@ -67,6 +67,7 @@ type Account struct {
 	Networks        []netip.Prefix
 	Align           *align.Account
 	ProviderHeaders bool            // control headers for the provider are passed on
+	Hear            bool            // apps are answered with what the provider says at first
 	Local           map[string]bool // providers, as in a mail.Message, that keep mail on this machine or a private network
 }
 

@@ -186,7 +186,10 @@ func TestNoticeLoop(t *testing.T) {
 	}
 	back := "From: app@shop.test\n%sSubject: back\n\nback\n"
 	submit(t, in.smtp(), "app@shop.test", "", "gone@sink.test", "", fmt.Sprintf(back, mailtest.LF(field)))
-	in.until("it is over", func() bool { d := in.delivery("gone@sink.test"); return d["status"] == "failed" && d["notice"] == "automatic" })
+	in.until("it is over", func() bool {
+		d := in.delivery("gone@sink.test")
+		return d["status"] == "failed" && d["notice"] == "automatic"
+	})
 	forged := field[:len(field)-4] + "AA\n"
 	submit(t, in.smtp(), "app@shop.test", "", "gone@sink.test", "", fmt.Sprintf(back, forged))
 	in.until("a forged field is none", func() bool { return len(in.rows("messages", "--to", "app@shop.test")) == 2 })

@@ -45,7 +45,7 @@ func (b *builder) relay(accounts map[string]*align.Account, rewriter *rewrite.Re
 		a := c.Accounts[name]
 		s.Accounts = append(s.Accounts, relay.Account{
 			Username: a.Login.Username, Password: string(a.Login.Password), Networks: a.Networks,
-			Align: accounts[name], ProviderHeaders: a.ProviderHeaders, Local: b.local(name),
+			Align: accounts[name], ProviderHeaders: a.ProviderHeaders, Local: b.local(name), Hear: a.Reply == "upstream",
 		})
 	}
 	policy, err := relay.NewPolicy(s)

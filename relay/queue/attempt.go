@@ -232,7 +232,7 @@ func (w *worker) transact(m *mail.Message, content mail.Content, ds []mail.Deliv
 		w.metrics.attempt(w.job.provider, a)
 		w.logOutcome(m, d, a, o)
 	}
-	w.recordNotices(w.records, os, w.notices(m, content, ds, attempts, os))
+	w.conclude(m, content, ds, attempts, os)
 }
 
 // lend lets the next job have the slot while this one is recorded. What went

@@ -48,14 +48,15 @@ func (w *worker) sooner(m *mail.Message, d mail.Delivery, o mail.Outcome) mail.O
 	return o
 }
 
-// notices writes what senders are to hear of outcomes, and notes it in them.
-func (w *worker) notices(m *mail.Message, content mail.Content, ds []mail.Delivery, as []mail.Attempt, os []mail.Outcome) (letters []mail.Letter) {
+// notices writes what senders are to hear of outcomes, of failures too or not,
+// and notes it in them.
+func (w *worker) notices(m *mail.Message, content mail.Content, ds []mail.Delivery, as []mail.Attempt, os []mail.Outcome, failures bool) (letters []mail.Letter) {
 	if w.job.way.notifier == nil {
 		return nil
 	}
 	about := map[mail.Action][]int{}
 	for i, o := range os {
-		if action := w.action(m, ds[i], as[i], o); action != "" {
+		if action := w.action(m, ds[i], as[i], o); action != "" && (failures || action != mail.Fails) {
 			about[action] = append(about[action], i)
 		}
 	}

@@ -199,10 +199,11 @@ type Queue struct {
 	log      *slog.Logger
 	metrics  *metrics
 
-	inbox  *inbox
-	gate   *gate
-	notes  *notes
-	states atomic.Pointer[[]store.ProviderState]
+	inbox   *inbox
+	gate    *gate
+	hearers hearers
+	notes   *notes
+	states  atomic.Pointer[[]store.ProviderState]
 }
 
 // New returns a queue that accepts mail. It tries none before Run and
