@@ -15,6 +15,7 @@ type peer struct {
 	addr       netip.AddrPort
 	tls        string // version, "" in the clear
 	esmtp      bool   // it said EHLO
+	account    string // by login, "" without
 	tolerated  bool   // its line ends are set right instead of refused
 	quirks     []string
 	transcript transcript

@@ -68,6 +68,7 @@ type Account struct {
 	Align           *align.Account
 	ProviderHeaders bool            // control headers for the provider are passed on
 	Hear            bool            // apps are answered with what the provider says at first
+	Size            func() int64    // octets of the largest message that each of its providers takes, as far as known; 0, or nil: not known
 	Local           map[string]bool // providers, as in a mail.Message, that keep mail on this machine or a private network
 }
 

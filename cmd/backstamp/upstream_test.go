@@ -183,3 +183,40 @@ func TestSMTPUTF8(t *testing.T) {
 		}
 	}
 }
+
+// EHLO tells what the smallest provider takes, as soon as it has said so, and a
+// message that another may take is not refused for it.
+func TestSize(t *testing.T) {
+	small := mailtest.Start(t, mailtest.Script{Extensions: []string{"SIZE 50000"}})
+	large := mailtest.Start(t, mailtest.Script{Extensions: []string{"SIZE 5000000"}})
+	in := start(t, relayConfig(small.Addr, fmt.Sprintf("      big: {preset: generic, host: 127.0.0.1, port: %d, tls: \"off\", senders: [\"@big.test\"]}\n    default_provider: main\n", large.Port)))
+	offers := func() string {
+		c := mailtest.Dial(t, in.smtp())
+		defer c.Close()
+		return c.Expect("EHLO c", "250")
+	}
+	if r := offers(); !strings.Contains(r, "SIZE 67108864") {
+		t.Errorf("before anything is known: %s", r)
+	}
+	letter := "From: app@%s\nSubject: x\n\n" + strings.Repeat("sixty octets of text that nobody reads, line after line....\n", 2000)
+	if r := mailtest.SendMail(t, in.smtp(), "app@big.test", []string{"kim@sink.test"}, fmt.Sprintf(letter, "big.test")); !strings.HasPrefix(r, "250 ") {
+		t.Fatal(r)
+	}
+	large.Wait(t)
+	if r := offers(); !strings.Contains(r, "SIZE 5000000") {
+		t.Errorf("with one known: %s", r)
+	}
+	if r := mailtest.SendMail(t, in.smtp(), "app@shop.test", []string{"lee@sink.test"}, fmt.Sprintf(letter, "shop.test")); !strings.HasPrefix(r, "250 ") {
+		t.Fatal(r)
+	}
+	if d := in.over("lee@sink.test"); d["status"] != "failed" || d["explain"].(map[string]any)["id"] != "generic.too-large" {
+		t.Errorf("%v", d)
+	}
+	if r := offers(); !strings.Contains(r, "SIZE 50000\n") && !strings.HasSuffix(r, "SIZE 50000") {
+		t.Errorf("with both known: %s", r)
+	}
+	r := submit(t, in.smtp(), "app@big.test", "SIZE=130000", "kim@sink.test", "", fmt.Sprintf(letter, "big.test"))
+	if !strings.HasPrefix(r, "250 ") {
+		t.Errorf("what one provider takes is refused: %s", r)
+	}
+}
