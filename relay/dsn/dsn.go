@@ -1,4 +1,4 @@
-// Package dsn writes delivery status notifications (RFC 3464): what tells a
+// Package dsn writes and reads delivery status notifications (RFC 3464): what tells a
 // sender that a message failed, is late, or went to where nobody will tell. It
 // also decides whether there is one: never about a notice, never to somebody who
 // is none of the account's, and not too many.
