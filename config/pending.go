@@ -7,8 +7,6 @@ var pending = []struct{ key, unless string }{
 	{"clients.*.charset", ""},
 	{"tracking.cert", ""},
 	{"tracking.key", ""},
-	{"accounts.*.reply", "queued"},
-	{"accounts.*.notices", ""},
 }
 
 // Pending returns the keys that were given and have no effect in this version.

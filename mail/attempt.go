@@ -7,6 +7,8 @@ import "context"
 type Transaction struct {
 	Message    ID
 	Recipients []string
+	Asked      []Asked // by recipient; nil: nothing
+	Ret, EnvID string  // as in the Message
 	Copy       Copy
 	// Started is called before the first byte of content leaves, and again when
 	// the content is begun anew on another connection: what it records must be
@@ -24,7 +26,9 @@ type Attempt struct {
 	Uncertain bool
 	// Unreachable: the provider could not be reached or spoken to at all.
 	Unreachable bool
-	Explain     *Explain
+	// Informs: the provider took over what the sender asked to be told.
+	Informs bool
+	Explain *Explain
 }
 
 // Taken reports whether the provider took the message for this recipient.

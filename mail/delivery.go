@@ -23,6 +23,9 @@ type Delivery struct {
 	Waited      time.Duration `json:"waited,omitempty"`  // what counts towards expiry, up to WaitedTo
 	WaitedTo    time.Time     `json:"waitedto,omitzero"` // zero: nothing was counted yet
 	Explain     *Explain      `json:"explain,omitempty"`
+	Asked       Asked         `json:"asked,omitzero"`
+	Delayed     bool          `json:"late,omitempty"`   // a notice of its delay was made, or refused
+	Notice      string        `json:"notice,omitempty"` // the id of the last notice about it, or why there is none
 	Tally       Tally         `json:"tally"`
 }
 
@@ -62,6 +65,8 @@ type Outcome struct {
 	Credential string        // with Sent: whose limits it counts for; "": nobody's
 	Kind       Kind          // the event to keep; "" for none
 	Text       string        // the event's text
+	Notice     string        // replaces that of the Delivery when not empty
+	Delayed    bool          // the Notice is about the delay
 }
 
 // Conclude applies an outcome.
@@ -73,6 +78,9 @@ func (d *Delivery) Conclude(o Outcome) {
 		d.Reply, d.Explain = o.Reply, o.Explain
 	} else if o.Explain != nil {
 		d.Explain = o.Explain
+	}
+	if o.Notice != "" {
+		d.Notice, d.Delayed = o.Notice, d.Delayed || o.Delayed
 	}
 	if o.Uncertain {
 		d.Uncertain = true

@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"errors"
 	"io"
 	"time"
 )
@@ -27,6 +28,11 @@ type Message struct {
 	Reason     string            `json:"reason,omitempty"`  // why it is not tracked
 	Shared     bool              `json:"shared,omitempty"`  // one copy and token for all its recipients
 	Expired    bool              `json:"expired,omitempty"` // its content is gone, by retention
+	UTF8       bool              `json:"utf8,omitempty"`    // handed in with SMTPUTF8: its header may be UTF-8
+	Quiet      bool              `json:"quiet,omitempty"`   // no notice is made about it, for it is one or answers by itself
+	Ret        string            `json:"ret,omitempty"`     // what of it a notice returns: FULL, HDRS or "" (RFC 3461 section 4.3)
+	EnvID      string            `json:"envid,omitempty"`   // the sender's name for the transaction, with nothing encoded
+	Asked      []Asked           `json:"-"`                 // by recipient, nil where nothing was; kept with the Deliveries
 
 	Detail Detail `json:"-"` // read only where one message is looked at
 	Tally  Tally  `json:"-"` // the hits of a Shared message, which belong to no recipient
@@ -102,5 +108,16 @@ type Copy interface {
 	io.WriterTo
 	Size() int64
 	MailFrom() string
-	EightBit() bool // some byte is above 0x7f: wants BODY=8BITMIME
+	EightBit() bool // some byte is above 0x7f: wants BODY=8BITMIME (RFC 6152)
+	UTF8() bool     // so is one of its header, on purpose: wants SMTPUTF8 (RFC 6531)
+	// SevenBit returns the same message in ASCII alone, for servers that take
+	// nothing else. Where that cannot be done without harm the error is
+	// ErrEightBit, or ErrUTF8 where an address stands in the way.
+	SevenBit() (Copy, error)
 }
+
+// The errors of Copy.SevenBit.
+var (
+	ErrEightBit = errors.New("the message cannot be written in ASCII")
+	ErrUTF8     = errors.New("an address has letters beyond ASCII before its @")
+)

@@ -22,6 +22,7 @@ const (
 	PurposeClick       Purpose = 'c'
 	PurposeUnsubscribe Purpose = 'u'
 	PurposeStamp       Purpose = 's' // the X-Backstamp field
+	PurposeNotice      Purpose = 'n' // the X-Backstamp-Notice field
 )
 
 // A KeyID names a signing key: the first 4 bytes of the SHA-256 of the key.

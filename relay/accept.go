@@ -31,12 +31,31 @@ func (s *session) accept(ctx context.Context, content mail.ContentCloser) (mail.
 		return mail.ID{}, err
 	}
 	given = true
-	if err := s.server.queue.Put(ctx, m, content); err != nil {
-		return mail.ID{}, fmt.Errorf("queue message %v: %w", m.ID, err)
+	if err := s.put(ctx, m, content); err != nil {
+		return mail.ID{}, err
 	}
 	crash.At(crash.BeforeReply)
 	s.report(m)
 	return m.ID, nil
+}
+
+// put hands the message to the queue, and waits for the provider where the
+// account wants that. It was durable even where the provider refused it.
+func (s *session) put(ctx context.Context, m *mail.Message, content mail.ContentCloser) error {
+	var refused *mail.Attempt
+	var err error
+	if s.tx.account.Hear {
+		refused, err = s.server.queue.PutAndHear(ctx, m, content)
+	} else {
+		err = s.server.queue.Put(ctx, m, content)
+	}
+	if err != nil {
+		return fmt.Errorf("queue message %v: %w", m.ID, err)
+	}
+	if refused != nil {
+		return passedOn(*refused, m)
+	}
+	return nil
 }
 
 // judge decides whether the message may leave, and how.
@@ -67,6 +86,11 @@ func (s *session) judge(content mail.Content) (*mail.Message, error) {
 		HeaderFrom: d.HeaderFrom,
 		Subject:    subject(h),
 		Size:       content.Size(),
+		UTF8:       tx.utf8,
+		Quiet:      tx.policy.quiet(h),
+		Ret:        tx.ret,
+		EnvID:      tx.envID,
+		Asked:      tx.asked,
 	}
 	if m.MessageID = messageID(h); !h.Has("Message-ID") {
 		m.MessageID = fmt.Sprintf("<%v@%s>", m.ID, tx.policy.hostname)
@@ -77,7 +101,11 @@ func (s *session) judge(content mail.Content) (*mail.Message, error) {
 	m.Detail.Quirks = slices.Clone(s.peer.quirks)
 	controls := s.plan(m, h, content, client)
 	s.editHeader(m, h, d, controls)
-	m.Detail.Transcript = append(s.peer.transcript.lines(), "S: 250 2.0.0 queued as "+m.ID.String())
+	last := "S: 250 2.0.0 queued as " + m.ID.String()
+	if tx.account.Hear {
+		last = "S: (250, or what the provider says at once)"
+	}
+	m.Detail.Transcript = append(s.peer.transcript.lines(), last)
 	return m, nil
 }
 

@@ -120,7 +120,7 @@ func (s *session) authenticate(username, password string) error {
 		s.server.log.Warn("login refused", "addr", s.peer.addr.String())
 		return smtp.ErrAuthFailed
 	}
-	s.account, s.user = a.name, username
+	s.account, s.user, s.peer.account = a.name, username, a.name
 	s.peer.user = clipped(username)
 	s.server.metrics.logins.WithLabelValues("accepted").Inc()
 	return nil

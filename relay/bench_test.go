@@ -34,6 +34,10 @@ func (s *shredder) Close() error { return nil }
 
 func (s *shredder) Put(context.Context, *mail.Message, mail.ContentCloser) error { return nil }
 
+func (s *shredder) PutAndHear(context.Context, *mail.Message, mail.ContentCloser) (*mail.Attempt, error) {
+	return nil, nil
+}
+
 // BenchmarkAccept hands message after message in on one connection.
 func BenchmarkAccept(b *testing.B) {
 	line := strings.Repeat("0123456789", 7) + "\r\n"

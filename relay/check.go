@@ -33,6 +33,10 @@ func NewPolicy(s Settings) (*Policy, error) {
 		clients:       s.Clients,
 		tracking:      s.Tracking,
 		rewriter:      s.Rewriter,
+		quiet:         s.Quiet,
+	}
+	if p.quiet == nil {
+		p.quiet = func(mail.Header) bool { return false }
 	}
 	errs := []error{checkHostname(s.Hostname), checkDefaultDomain(s.DefaultDomain), s.Limits.check()}
 	for i, l := range s.Listeners {

@@ -304,6 +304,9 @@ func (f *front) pass(cmd command) error {
 	if err != nil {
 		return err
 	}
+	if cmd.verb == "EHLO" {
+		r = f.announce(r)
+	}
 	f.say(r)
 	if cmd.verb == "MAIL" && !r.Positive() {
 		f.server.log.Info("sender refused", "addr", f.peer.addr.String(), "reply", r.String())

@@ -17,6 +17,7 @@ type peer struct {
 	helo       string // what it calls itself, made fit to be shown
 	user       string // who logged in
 	esmtp      bool   // it said EHLO
+	account    string // by login, "" without
 	tolerated  bool   // its line ends are set right instead of refused
 	quirks     []string
 	transcript transcript

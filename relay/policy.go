@@ -21,6 +21,9 @@ type Settings struct {
 	Accounts      []Account
 	Tracking      Tracking
 	Rewriter      *rewrite.Rewriter
+	// Quiet reports whether no notice may be made about a message with that
+	// header; nil: about any.
+	Quiet func(h mail.Header) bool
 }
 
 // Limits bound what clients may ask for. All are positive.
@@ -65,6 +68,8 @@ type Account struct {
 	Networks        []netip.Prefix
 	Align           *align.Account
 	ProviderHeaders bool            // control headers for the provider are passed on
+	Hear            bool            // apps are answered with what the provider says at first
+	Size            func() int64    // octets of the largest message that each of its providers takes, as far as known; 0, or nil: not known
 	Local           map[string]bool // providers, as in a mail.Message, that keep mail on this machine or a private network
 }
 
@@ -88,6 +93,7 @@ type Policy struct {
 	accounts      []*account
 	tracking      Tracking
 	rewriter      *rewrite.Rewriter
+	quiet         func(h mail.Header) bool
 }
 
 // A door is a Listener ready for use.

@@ -35,6 +35,9 @@ type Queue interface {
 	NewBody() (mail.Body, error)
 	// Put closes the content, at once or later, whatever it returns.
 	Put(ctx context.Context, m *mail.Message, content mail.ContentCloser) error
+	// PutAndHear is Put that then waits, not for long, for what the provider
+	// says. Where that is a refusal for all recipients it returns it.
+	PutAndHear(ctx context.Context, m *mail.Message, content mail.ContentCloser) (refused *mail.Attempt, err error)
 }
 
 // drainTime is how long Serve waits for messages that are on their way in when

@@ -35,14 +35,15 @@ var now = time.Date(2026, 3, 5, 9, 30, 0, 0, time.FixedZone("", 9*60*60))
 
 // A shelf is a queue that keeps what it is given.
 type shelf struct {
-	mu   sync.Mutex
-	kept []kept
-	err  error         // what Put returns, if anything
-	gate chan struct{} // when set, Put waits for it or for its context
-	in   chan struct{} // when set, told when Put begins
-	open atomic.Int32  // bodies that nobody closed yet
-	full error         // what writing a body returns, if anything,
-	room int           // beyond this many octets
+	mu      sync.Mutex
+	kept    []kept
+	err     error         // what Put returns, if anything
+	gate    chan struct{} // when set, Put waits for it or for its context
+	in      chan struct{} // when set, told when Put begins
+	open    atomic.Int32  // bodies that nobody closed yet
+	full    error         // what writing a body returns, if anything,
+	room    int           // beyond this many octets
+	refused *mail.Attempt // what PutAndHear returns
 }
 
 type kept struct {
@@ -107,6 +108,10 @@ func (q *shelf) Put(ctx context.Context, m *mail.Message, content mail.ContentCl
 		q.kept = append(q.kept, kept{m, octets})
 	}
 	return q.err
+}
+
+func (q *shelf) PutAndHear(ctx context.Context, m *mail.Message, content mail.ContentCloser) (*mail.Attempt, error) {
+	return q.refused, q.Put(ctx, m, content)
 }
 
 func (q *shelf) all() []kept {

@@ -23,6 +23,7 @@ func (s *Server) behind(f *front) *smtp.Server {
 	server.MaxLineLength = 0
 	server.AllowInsecureAuth = true // the session decides
 	server.EnableSMTPUTF8 = true
+	server.EnableDSN = true
 	server.ErrorLog = errorLog{s.log}
 	if f.door.TLS == tlsStart && f.peer.tls == "" {
 		server.TLSConfig = f.door.config // so that it offers STARTTLS, which the front carries out
@@ -53,6 +54,9 @@ type transaction struct {
 	utf8    bool
 	size    int64 // as declared, 0 if it was not
 	to      []string
+	asked   []mail.Asked // likewise
+	ret     string
+	envID   string
 	seen    map[string]bool // recipients, as they are compared
 }
 
@@ -84,7 +88,12 @@ func (s *session) Mail(from string, o *smtp.MailOptions) error {
 		limit:   p.limit(s.peer.addr.Addr()),
 		utf8:    o.UTF8,
 		size:    o.Size,
+		ret:     string(o.Return),
+		envID:   o.EnvelopeID,
 		seen:    map[string]bool{},
+	}
+	if len(tx.envID) > envIDMax {
+		return refusal(501, "5.5.4", "ENVID is too long")
 	}
 	if tx.size > tx.limit {
 		return tooLarge()
@@ -120,7 +129,7 @@ func (s *session) client(p *Policy) (*account, error) {
 }
 
 // Rcpt adds a recipient; one that is there already is delivered to once.
-func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
+func (s *session) Rcpt(to string, o *smtp.RcptOptions) error {
 	addr, err := s.tx.address(to)
 	if err != nil {
 		return err
@@ -134,7 +143,28 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	}
 	s.tx.seen[key] = true
 	s.tx.to = append(s.tx.to, addr.String())
+	s.tx.asked = append(s.tx.asked, askedIn(o))
 	return nil
+}
+
+// The bounds of RFC 3461 sections 4.2 and 4.4, in octets.
+const (
+	envIDMax    = 100
+	originalMax = 500
+)
+
+// askedIn returns what the sender asks to hear of a recipient. An ORCPT that is
+// too long is left out, for it serves people alone.
+func askedIn(o *smtp.RcptOptions) (a mail.Asked) {
+	var words []string
+	for _, n := range o.Notify {
+		words = append(words, string(n))
+	}
+	a.Notify = mail.Notify(strings.Join(words, ","))
+	if o.OriginalRecipient != "" && len(o.OriginalRecipient) <= originalMax {
+		a.Original = strings.ToLower(string(o.OriginalRecipientType)) + ";" + o.OriginalRecipient
+	}
+	return a
 }
 
 // address checks what go-smtp made of a path: it took the quotes off the local

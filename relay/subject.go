@@ -5,14 +5,9 @@ import (
 	"io"
 	"mime"
 	"strings"
-	"unicode/utf8"
-
-	"golang.org/x/net/html/charset"
-	"golang.org/x/text/encoding"
-	"golang.org/x/text/encoding/charmap"
-	"golang.org/x/text/encoding/korean"
 
 	"backstamp/mail"
+	"backstamp/relay/ascii"
 )
 
 // The most of a subject that is read and that is kept, in octets.
@@ -28,7 +23,7 @@ func subject(h mail.Header) string {
 	raw := h.Get("Subject")
 	raw = raw[:min(len(raw), subjectRead)]
 	words := mime.WordDecoder{CharsetReader: func(label string, r io.Reader) (io.Reader, error) {
-		e := encodingOf(label)
+		e := ascii.Encoding(label)
 		if e == nil {
 			return nil, fmt.Errorf("unknown charset %q", label)
 		}
@@ -47,31 +42,8 @@ func subject(h mail.Header) string {
 }
 
 // rawText reads raw bytes as UTF-8, else as the charset of the body says, else
-// as Korean, else as Western European.
+// as ascii.Text guesses.
 func rawText(s string, h mail.Header) string {
-	if utf8.ValidString(s) {
-		return s
-	}
 	_, params, _ := mime.ParseMediaType(h.Get("Content-Type"))
-	for _, e := range []encoding.Encoding{encodingOf(params["charset"]), korean.EUCKR, charmap.Windows1252} {
-		if e == nil {
-			continue
-		}
-		text, err := e.NewDecoder().String(s)
-		if err == nil && !strings.ContainsRune(text, utf8.RuneError) {
-			return text
-		}
-	}
-	return s
-}
-
-// encodingOf knows the labels that mail has, those of Korean software among
-// them, which web browsers' lists do not all have; nil for others.
-func encodingOf(label string) encoding.Encoding {
-	switch label = strings.ToLower(label); label {
-	case "cp949", "ms949", "x-windows-949", "windows949", "euc_kr", "ks_c_5601", "ksc5601", "ksc_5601", "uhc":
-		return korean.EUCKR
-	}
-	e, _ := charset.Lookup(label)
-	return e
+	return ascii.Text(s, params["charset"])
 }

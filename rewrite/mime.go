@@ -157,13 +157,13 @@ func (p *part) describe(h mail.Header) (ok bool) {
 	}
 	if v := h.Get("Content-Type"); v != "" {
 		var params map[string]string
-		p.media, params = contentType(v)
+		p.media, params = ContentType(v)
 		p.boundary = strings.TrimRight(params["boundary"], " \t")
 		p.charset, p.start = params["charset"], contentID(params["start"])
 	}
 	p.id = contentID(h.Get("Content-ID"))
-	p.encoding = strings.ToLower(strings.Trim(stripComments(h.Get("Content-Transfer-Encoding")), " \t;"))
-	disposition, _ := contentType(h.Get("Content-Disposition"))
+	p.encoding = TransferEncoding(h.Get("Content-Transfer-Encoding"))
+	disposition, _ := ContentType(h.Get("Content-Disposition"))
 	p.attached = disposition != "" && disposition != "inline" ||
 		isNamed(h.Get("Content-Disposition")) || isNamed(h.Get("Content-Type"))
 	return true

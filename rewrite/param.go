@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// contentType reads a field of the form value; name=value (RFC 2045 section
+// ContentType reads a field of the form value; name=value (RFC 2045 section
 // 5.1), as broken as mail has it. Both kinds of names come in lower case.
-func contentType(field string) (media string, params map[string]string) {
+func ContentType(field string) (media string, params map[string]string) {
 	field = stripComments(field)
 	media, params, err := mime.ParseMediaType(field)
 	if err == nil {
@@ -15,6 +15,12 @@ func contentType(field string) (media string, params map[string]string) {
 	}
 	media, rest, _ := strings.Cut(field, ";")
 	return strings.ToLower(strings.TrimSpace(media)), looseParams(rest)
+}
+
+// TransferEncoding reads the value of a Content-Transfer-Encoding field, in
+// lower case.
+func TransferEncoding(field string) string {
+	return strings.ToLower(strings.Trim(stripComments(field), " \t;"))
 }
 
 // looseParams reads parameters whose values lack their quotes, whose names

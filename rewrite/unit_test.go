@@ -23,7 +23,7 @@ func TestContentType(t *testing.T) {
 		{`text/html;;; charset = utf-8`, "text/html", "utf-8", ""},
 		{``, "", "", ""},
 	} {
-		media, params := contentType(tt.field)
+		media, params := ContentType(tt.field)
 		if media != tt.media || params["charset"] != tt.charset || params["boundary"] != tt.boundary {
 			t.Errorf("%q: %q %q", tt.field, media, params)
 		}

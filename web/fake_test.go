@@ -205,9 +205,11 @@ type fakeCopy struct {
 	cut  int // how many octets are missing when it is written
 }
 
-func (c fakeCopy) Size() int64      { return int64(len(c.text)) }
-func (c fakeCopy) MailFrom() string { return "" }
-func (c fakeCopy) EightBit() bool   { return false }
+func (c fakeCopy) Size() int64                  { return int64(len(c.text)) }
+func (c fakeCopy) MailFrom() string             { return "" }
+func (c fakeCopy) EightBit() bool               { return false }
+func (c fakeCopy) UTF8() bool                   { return false }
+func (c fakeCopy) SevenBit() (mail.Copy, error) { return c, nil }
 
 func (c fakeCopy) WriteTo(w io.Writer) (int64, error) {
 	n, err := io.WriteString(w, c.text[:len(c.text)-c.cut])

@@ -102,6 +102,7 @@ type deliveryRow struct {
 	UpstreamID    text        `json:"upstream_id"`
 	NextAttempt   moment      `json:"next_attempt"`
 	Explain       *ExplainRow `json:"explain"`
+	Notice        text        `json:"notice"` // the id of the notice about it, or why there is none
 	Opens         int         `json:"opens"`
 	Clicks        int         `json:"clicks"`
 	MachineOpens  int         `json:"machine_opens"`
@@ -345,7 +346,7 @@ func newDeliveryRow(d mail.Delivery, lang string) deliveryRow {
 	return deliveryRow{
 		Recipient: d.Recipient, Status: d.Status, Reason: text(d.Reason), Basis: text(d.Basis),
 		Attempts: d.Attempts, Uncertain: d.Uncertain, Reply: text(d.Reply), UpstreamID: text(d.UpstreamID),
-		NextAttempt: moment(d.NextAttempt), Explain: NewExplainRow(d.Explain, lang),
+		NextAttempt: moment(d.NextAttempt), Explain: NewExplainRow(d.Explain, lang), Notice: text(d.Notice),
 		Opens: t.Opens, Clicks: t.Clicks, MachineOpens: t.MachineOpens, MachineClicks: t.MachineClicks,
 		UniqueOpens: t.UniqueOpens, UniqueClicks: t.UniqueClicks(),
 		FirstOpen: moment(t.FirstOpen), LastOpen: moment(t.LastOpen),

@@ -15,7 +15,7 @@ const (
 	messageFields   = "id, message_id, account, provider, from, mail_from, subject, tag, meta, size, received, tracked, reason, deliveries"
 	sharedFields    = "opens, clicks, machine_opens, machine_clicks"
 	showFields      = messageFields + ", totals, expired, links, events, alignment, client, quirks, transcript, growth, notes, meanings"
-	deliveryFields  = "recipient, status, reason, basis, attempts, uncertain, reply, upstream_id, next_attempt, explain, opens, clicks, machine_opens, machine_clicks, unique_opens, unique_clicks, first_open, last_open, first_click, last_click, last_event"
+	deliveryFields  = "recipient, status, reason, basis, attempts, uncertain, reply, upstream_id, next_attempt, explain, notice, opens, clicks, machine_opens, machine_clicks, unique_opens, unique_clicks, first_open, last_open, first_click, last_click, last_event"
 	explainFields   = "id, class, title, meaning, steps, link"
 	linkFields      = "index, url, tracked, label, decision, reason, clicks, machine_clicks, unique_clicks, first_click, last_click"
 	eventFields     = "time, kind, class, rule, recipient, link, ip, user_agent, basis, count, message, text, method, referer, purpose, simulated, one_of"

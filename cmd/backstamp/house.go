@@ -23,6 +23,7 @@ import (
 	"backstamp/mail"
 	"backstamp/relay"
 	"backstamp/relay/align"
+	"backstamp/relay/dsn"
 	"backstamp/relay/provider"
 	"backstamp/relay/queue"
 	"backstamp/relay/render"
@@ -40,6 +41,7 @@ type house struct {
 	clients   []provider.Client   // of providers, same order
 	policy    *relay.Policy
 	routes    queue.Routes
+	notices   *dsn.Writer
 	renderer  *render.Renderer
 	tracking  *track.Policy
 	warnings  config.Errors
@@ -281,6 +283,8 @@ func (b *builder) route() {
 		routes.Expire[name] = time.Duration(a.Expire)
 		routes.Failover[name] = queue.Failover{Unreachable: time.Duration(a.Failover.Unreachable), Held: time.Duration(a.Failover.Held)}
 	}
+	b.house.notices = b.notices()
+	routes.Notifier = b.house.notices
 	b.house.routes = routes
 }
 

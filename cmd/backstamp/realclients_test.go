@@ -208,7 +208,7 @@ func TestRealClients(t *testing.T) {
 		cells := map[string]string{"off": "–", "starttls": "–", "implicit": "–"}
 		for _, way := range c.tls {
 			t.Run(c.name+"/"+way, func(t *testing.T) {
-				quirks = append(quirks, submit(t, in, peer, c, posts[way])...)
+				quirks = append(quirks, observe(t, in, peer, c, posts[way])...)
 				cells[way] = "whole, tracked"
 			})
 		}
@@ -307,9 +307,9 @@ func wrap(s string) string {
 	return strings.Join(lines, "\n")
 }
 
-// submit has a client send, looks at what came upstream and returns the quirks
+// observe has a client send, looks at what came upstream and returns the quirks
 // that were seen.
-func submit(t *testing.T, in *instance, peer *mailtest.Peer, c realClient, p post) (quirks []string) {
+func observe(t *testing.T, in *instance, peer *mailtest.Peer, c realClient, p post) (quirks []string) {
 	t.Helper()
 	before := len(in.rows("messages"))
 	if c.run != nil {

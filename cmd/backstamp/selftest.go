@@ -137,6 +137,9 @@ var errNowhere = errors.New("this is a test of the listeners; no mail is taken")
 
 func (nowhere) NewBody() (mail.Body, error)                                  { return nil, errNowhere }
 func (nowhere) Put(context.Context, *mail.Message, mail.ContentCloser) error { return errNowhere }
+func (nowhere) PutAndHear(context.Context, *mail.Message, mail.ContentCloser) (*mail.Attempt, error) {
+	return nil, errNowhere
+}
 
 // strangers are addresses of the internet that nobody has (RFC 5737 and 3849),
 // and some that somebody has.

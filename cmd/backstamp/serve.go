@@ -299,6 +299,7 @@ func (s *server) reload(context.Context) error {
 	if err != nil {
 		return err
 	}
+	next.inherit(old)
 	if err := s.relay.SetPolicy(next.policy); err != nil {
 		next.close()
 		return place(conf, err)

@@ -107,6 +107,7 @@ func (p *program) showMessage(m messageView) {
 	t.flush(p.out)
 	for _, d := range m.Deliveries {
 		p.explain(d.Recipient, d.Explain)
+		p.notice(d.Notice)
 	}
 
 	p.showLinks(m)
@@ -160,6 +161,27 @@ func (p *program) showLinks(m messageView) {
 	t.flush(p.out)
 	for _, reason := range reasons {
 		fmt.Fprintf(p.out, "%s: %s\n", reason, m.Meanings[reason])
+	}
+}
+
+// notice says who was told of a delivery, or why nobody was.
+func (p *program) notice(n string) {
+	why := map[string]string{
+		mail.NoNoticeOff:     "notices.to is off",
+		mail.NoNoticeNobody:  "the message has no reverse-path",
+		mail.NoNoticeQuiet:   "the message is a notice or an automatic reply itself",
+		mail.NoNoticeAsked:   "the sender asked for none",
+		mail.NoNoticeForeign: "the sender is no address of the account",
+		mail.NoNoticeLimit:   "its reader had ten in an hour",
+		mail.NoNoticeRefused: "no provider of the account may send it",
+		mail.NoNoticeSaid:    "the app heard it in the SMTP reply",
+	}[n]
+	switch {
+	case n == "":
+	case why != "":
+		fmt.Fprintf(p.out, "  no notice: %s\n", why)
+	default:
+		fmt.Fprintf(p.out, "  notice: %s\n", mail.Escape(n))
 	}
 }
 

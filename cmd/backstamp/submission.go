@@ -9,6 +9,8 @@ import (
 	"backstamp/mail"
 	"backstamp/relay"
 	"backstamp/relay/align"
+	"backstamp/relay/dsn"
+	"backstamp/relay/provider"
 	"backstamp/rewrite"
 )
 
@@ -17,6 +19,7 @@ func (b *builder) relay(accounts map[string]*align.Account, rewriter *rewrite.Re
 	c, t := b.conf, b.conf.Tracking
 	s := relay.Settings{
 		Hostname: hostname(c), DefaultDomain: c.DefaultDomain, Limits: limits(c.Limits), Rewriter: rewriter,
+		Quiet: func(h mail.Header) bool { return dsn.Quiet(b.keys, h) },
 		Tracking: relay.Tracking{
 			Opens: t.Opens, Clicks: t.Clicks, Shared: t.Recipients == "shared", Public: !private(baseURL(c)),
 		},
@@ -44,7 +47,7 @@ func (b *builder) relay(accounts map[string]*align.Account, rewriter *rewrite.Re
 		a := c.Accounts[name]
 		s.Accounts = append(s.Accounts, relay.Account{
 			Username: a.Login.Username, Password: string(a.Login.Password), Networks: a.Networks,
-			Align: accounts[name], ProviderHeaders: a.ProviderHeaders, Local: b.local(name),
+			Align: accounts[name], ProviderHeaders: a.ProviderHeaders, Local: b.local(name), Hear: a.Reply == "upstream", Size: b.house.smallest(name),
 		})
 	}
 	policy, err := relay.NewPolicy(s)
@@ -70,6 +73,23 @@ func (b *builder) local(account string) map[string]bool {
 		}
 	}
 	return stays
+}
+
+// smallest tells the largest message that every provider of an account takes, as
+// far as is known when it is asked.
+func (h *house) smallest(account string) func() int64 {
+	return func() (size int64) {
+		for i, s := range h.providers {
+			client, ok := h.clients[i].(*provider.SMTP)
+			if of, _ := splitProvider(s.Name); !ok || of != account && of != shared {
+				continue
+			}
+			if n := client.MaxSize(); n > 0 && (size == 0 || n < size) {
+				size = n
+			}
+		}
+		return size
+	}
 }
 
 // splitProvider takes account/name apart.

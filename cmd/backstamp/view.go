@@ -44,6 +44,7 @@ type (
 		Reply         string
 		NextAttempt   time.Time `json:"next_attempt"`
 		Explain       *mail.Explain
+		Notice        string
 		Opens         int
 		Clicks        int
 		MachineOpens  int `json:"machine_opens"`

@@ -13,6 +13,9 @@ import (
 type Judge struct {
 	Base   string // what tracking links begin with
 	Verify func(p mail.Purpose, token, destination string) (mail.Token, error)
+	// Recoded: the copy went to a server that takes ASCII alone, so that parts
+	// may come in another transfer encoding.
+	Recoded bool
 }
 
 // Seen is what a Judge found in a copy.
@@ -59,12 +62,12 @@ func (j Judge) body(a, b *Part, seen *Seen) error {
 		return j.leaf(a, b, seen)
 	}
 	for i := range a.Gaps {
-		if !bytes.Equal(a.Gaps[i], b.Gaps[i]) {
+		if !bytes.Equal(a.Gaps[i], b.Gaps[i]) && !j.Recoded {
 			return fmt.Errorf("between parts: %s", Difference(b.Gaps[i], a.Gaps[i]))
 		}
 	}
 	for i := range a.Children {
-		if err := compareFields(a.Children[i], b.Children[i], false); err != nil {
+		if err := compareFields(a.Children[i], b.Children[i], false); err != nil && !j.Recoded {
 			return err
 		}
 		if err := j.body(a.Children[i], b.Children[i], seen); err != nil {
@@ -78,6 +81,9 @@ func (j Judge) body(a, b *Part, seen *Seen) error {
 func (j Judge) leaf(a, b *Part, seen *Seen) error {
 	seen.Parts++
 	if bytes.Equal(a.Body, b.Body) && a.Encoding() == b.Encoding() {
+		return nil
+	}
+	if j.Recoded && recoded(a, b) {
 		return nil
 	}
 	if a.Media() != "text/html" {
@@ -96,6 +102,39 @@ func (j Judge) leaf(a, b *Part, seen *Seen) error {
 	}
 	seen.Edited = append(seen.Edited, Edit{a, before, after})
 	return j.Page(before, after, seen)
+}
+
+// recoded reports whether two parts hold the same in different encodings, as
+// lenient readers see it.
+func recoded(a, b *Part) bool {
+	if strings.HasPrefix(a.Media(), "message/") && a.Encoding() != "base64" && a.Encoding() != "quoted-printable" {
+		x, y := Split(a.Body), Split(b.Body)
+		return len(x.Children) == len(y.Children) && (len(x.Children) > 0 || recoded(x, y))
+	}
+	before, err := a.Decoded()
+	switch {
+	case err != nil && a.Encoding() == "quoted-printable":
+		return bytes.Equal(spelled(a.Body), spelled(b.Body))
+	case err != nil && a.Encoding() == "base64":
+		return len(a.Body) == len(b.Body)
+	case err != nil:
+		before = a.Body // readers show it as it stands
+	}
+	after, err := b.Decoded()
+	return err == nil && bytes.Equal(bytes.TrimRight(before, "\r\n"), bytes.TrimRight(after, "\r\n"))
+}
+
+// spelled writes quoted-printable that does not decode in one way.
+func spelled(p []byte) []byte {
+	var out []byte
+	for _, c := range bytes.ReplaceAll(p, []byte("=\r\n"), nil) {
+		if c < 0x80 {
+			out = append(out, c)
+		} else {
+			out = fmt.Appendf(out, "=%02X", c)
+		}
+	}
+	return out
 }
 
 // compareFields compares headers: byte for byte but for the stamp of the whole

@@ -135,3 +135,9 @@ func (a *Account) allows(p *provider, address string) bool {
 func (a *Account) passes(p *provider, address string) bool {
 	return a.allows(p, address) || a.mode == Warn || a.mode == Rewrite && p.identity != ""
 }
+
+// Owns reports whether an address is one of the account's own: a login or
+// sender of some provider, whatever the mode lets pass.
+func (a *Account) Owns(address string) bool {
+	return slices.ContainsFunc(a.providers, func(p *provider) bool { return a.allows(p, address) })
+}

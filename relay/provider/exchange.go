@@ -112,16 +112,16 @@ func (x *exchange) blame(recipient int, e *Error) *Error {
 
 // prepare finds out whom this server can be asked to take the message for.
 func (x *exchange) prepare() error {
+	if err := x.downgrade(); err != nil {
+		return err
+	}
 	size, limit := x.t.Copy.Size(), x.sizeMax()
 	if limit > 0 && size > limit {
 		return failure("MAIL", "too-large", mail.ClassContent,
 			fmt.Errorf("5.3.4 the message has %d octets, the server takes %d", size, limit))
 	}
 	x.manner = x.pick()
-	if x.t.Copy.EightBit() && !x.offers("8BITMIME") {
-		return failure("MAIL", "8bit", mail.ClassContent,
-			errors.New("5.6.3 the message has 8-bit bytes, and the server does not offer 8BITMIME"))
-	}
+	x.utf8 = x.t.Copy.UTF8()
 	var err *Error
 	if from := x.t.Copy.MailFrom(); from != "" { // "": the null reverse-path
 		if x.from, err = x.path(from, mail.ClassSender); err != nil {
@@ -134,6 +134,25 @@ func (x *exchange) prepare() error {
 			x.decide(i, err)
 		}
 	}
+	return nil
+}
+
+// downgrade takes the copy in ASCII where the server takes no other.
+func (x *exchange) downgrade() error {
+	c := x.t.Copy
+	if (!c.EightBit() || x.offers("8BITMIME")) && (!c.UTF8() || x.offers("SMTPUTF8")) {
+		return nil
+	}
+	seven, err := c.SevenBit()
+	switch {
+	case errors.Is(err, mail.ErrUTF8):
+		return failure("MAIL", "smtputf8", mail.ClassContent, fmt.Errorf("5.6.7 the server does not offer SMTPUTF8: %w", err))
+	case errors.Is(err, mail.ErrEightBit):
+		return failure("MAIL", "8bit", mail.ClassContent, fmt.Errorf("5.6.3 the server does not offer 8BITMIME: %w", err))
+	case err != nil:
+		return unreadable(err)
+	}
+	x.t.Copy = seven
 	return nil
 }
 
@@ -184,9 +203,10 @@ func (x *exchange) commands() []command {
 	if x.utf8 {
 		line += " SMTPUTF8"
 	}
+	line += x.returning()
 	cmds = append(cmds, command{stage: "MAIL", line: line})
 	for _, i := range x.open {
-		cmds = append(cmds, command{stage: "RCPT", line: "RCPT TO:<" + x.paths[i] + ">", recipient: i})
+		cmds = append(cmds, command{stage: "RCPT", line: "RCPT TO:<" + x.paths[i] + ">" + x.asking(i), recipient: i})
 	}
 	switch x.manner {
 	case byData:
@@ -321,7 +341,7 @@ func (x *exchange) verdict() error {
 	x.dirty = false
 	id := upstreamID(r)
 	for _, i := range x.open {
-		x.attempts[i] = mail.Attempt{Reply: r, UpstreamID: id}
+		x.attempts[i] = mail.Attempt{Reply: r, UpstreamID: id, Informs: x.offers("DSN")}
 	}
 	x.open = nil
 	return nil

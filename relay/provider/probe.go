@@ -185,3 +185,6 @@ func (l letter) MailFrom() string { return l.from }
 func (l letter) EightBit() bool {
 	return strings.ContainsFunc(l.text, func(r rune) bool { return r >= utf8.RuneSelf })
 }
+
+func (l letter) UTF8() bool                   { return false }
+func (l letter) SevenBit() (mail.Copy, error) { return nil, mail.ErrEightBit }

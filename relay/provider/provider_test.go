@@ -36,6 +36,10 @@ func (c text) WriteTo(w io.Writer) (int64, error) {
 func (c text) Size() int64      { return cmp.Or(c.size, int64(len(c.content))) }
 func (c text) MailFrom() string { return c.from }
 func (c text) EightBit() bool   { return c.eightBit }
+func (c text) UTF8() bool       { return false }
+func (c text) SevenBit() (mail.Copy, error) {
+	return nil, mail.ErrEightBit
+}
 
 const content = "Subject: hi\r\n\r\n.dot\r\nend\r\n"
 

@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"backstamp/internal/clock"
@@ -25,6 +26,7 @@ type SMTP struct {
 	book    *addressBook
 
 	chunking *chunking
+	size     atomic.Int64 // the last SIZE of EHLO; 0: none yet
 }
 
 func newSMTP(s Settings, clk clock.Clock, log *slog.Logger) *SMTP {
@@ -96,7 +98,22 @@ func (s *SMTP) open(ctx context.Context) (*conn, error) {
 	}
 	s.metrics.connections.WithLabelValues(s.set.Name, "open").Inc()
 	s.pool.opened()
+	if n := c.sizeMax(); n > 0 {
+		s.size.Store(n)
+	}
 	return c, nil
+}
+
+// MaxSize returns the largest message that the server takes, in octets: what it
+// said last, else what is known of the preset for sure; 0 where nothing is.
+func (s *SMTP) MaxSize() int64 {
+	if n := s.size.Load(); n > 0 {
+		return n
+	}
+	if fact := s.set.Data().Limits.Size; !fact.Unconfirmed {
+		return int64(fact.Is)
+	}
+	return 0
 }
 
 // Close takes leave on idle connections.

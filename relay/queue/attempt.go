@@ -223,7 +223,7 @@ func (w *worker) transact(m *mail.Message, content mail.Content, ds []mail.Deliv
 	var os []mail.Outcome
 	for i, d := range ds {
 		a := attempts[i]
-		o := j.outcome(d, a)
+		o := w.sooner(m, d, j.outcome(d, a))
 		if crashed && w.job.crashes[d.Index]+1 >= mostCrash {
 			hold(&o, mail.HoldDamaged, time.Time{})
 		}
@@ -232,7 +232,7 @@ func (w *worker) transact(m *mail.Message, content mail.Content, ds []mail.Deliv
 		w.metrics.attempt(w.job.provider, a)
 		w.logOutcome(m, d, a, o)
 	}
-	w.record(w.records, os)
+	w.conclude(m, content, ds, attempts, os)
 }
 
 // lend lets the next job have the slot while this one is recorded. What went
@@ -279,7 +279,7 @@ func (w *worker) try(m *mail.Message, content mail.Content, ds []mail.Delivery) 
 		w.log.Error("message cannot be rendered", "msg", m.ID, "provider", w.job.provider, "err", err)
 		return same(ds, crash(fmt.Errorf("rendering: %w", err), false)), true
 	}
-	t := mail.Transaction{Message: m.ID, Copy: copied, Started: func(ctx context.Context) error {
+	t := mail.Transaction{Message: m.ID, Copy: copied, Ret: m.Ret, EnvID: m.EnvID, Asked: asked(ds), Started: func(ctx context.Context) error {
 		began = true
 		if w.job.first() && !w.job.ahead { // with the commit that kept it
 			return nil
@@ -326,16 +326,17 @@ func (q *Queue) record(ctx context.Context, os []mail.Outcome) {
 	q.recordTelling(ctx, os, func(error) {})
 }
 
-// recordTelling is record for those who want to hear of trouble.
-func (q *Queue) recordTelling(ctx context.Context, os []mail.Outcome, tell func(error)) {
+// recordTelling is record for those who want to hear of trouble, or have letters
+// to be put with the outcomes.
+func (q *Queue) recordTelling(ctx context.Context, os []mail.Outcome, tell func(error), letters ...mail.Letter) {
 	for pause := firstPause; len(os) > 0; pause = min(2*pause, mostPause) {
-		err := q.store.Conclude(ctx, os)
+		err := q.store.Conclude(ctx, os, letters...)
 		switch {
 		case err == nil:
 			return
 		case errors.Is(err, store.ErrNotFound) && len(os) > 1:
 			for i := range os {
-				q.recordTelling(ctx, os[i:i+1], tell)
+				q.recordTelling(ctx, os[i:i+1], tell, letters...)
 			}
 			return
 		case errors.Is(err, store.ErrNotFound):

@@ -63,6 +63,8 @@ func (c bytesCopy) WriteTo(w io.Writer) (int64, error) { n, err := w.Write(c); r
 func (c bytesCopy) Size() int64                        { return int64(len(c)) }
 func (c bytesCopy) MailFrom() string                   { return "" }
 func (c bytesCopy) EightBit() bool                     { return false }
+func (c bytesCopy) UTF8() bool                         { return false }
+func (c bytesCopy) SevenBit() (mail.Copy, error)       { return c, nil }
 
 // The queue on the store that it is used with, from many senders at once, over
 // a restart, and with the operator asking for what was deferred.

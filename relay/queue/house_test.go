@@ -265,9 +265,11 @@ func (c text) WriteTo(w io.Writer) (int64, error) {
 	n, err := io.WriteString(w, string(c))
 	return int64(n), err
 }
-func (c text) Size() int64      { return int64(len(c)) }
-func (c text) MailFrom() string { return "app@example.com" }
-func (c text) EightBit() bool   { return false }
+func (c text) Size() int64                  { return int64(len(c)) }
+func (c text) MailFrom() string             { return "app@example.com" }
+func (c text) EightBit() bool               { return false }
+func (c text) UTF8() bool                   { return false }
+func (c text) SevenBit() (mail.Copy, error) { return c, nil }
 
 type syncBuffer struct {
 	mu sync.Mutex

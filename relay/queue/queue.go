@@ -85,7 +85,7 @@ type Schedule interface {
 	Put(ctx context.Context, m *mail.Message, ds []mail.Delivery, content mail.Content) error
 	Claim(ctx context.Context, now time.Time, n int, lease time.Duration, except ...string) ([]mail.Delivery, error)
 	Start(ctx context.Context, at time.Time, ds []mail.Delivery) error
-	Conclude(ctx context.Context, os []mail.Outcome) error
+	Conclude(ctx context.Context, os []mail.Outcome, letters ...mail.Letter) error
 	Hold(ds []mail.Delivery)
 	Release(ds []mail.Delivery)
 	NextDue(ctx context.Context, except ...string) (time.Time, error)
@@ -129,6 +129,7 @@ type Routes struct {
 	Expire    map[string]time.Duration // by account; after this long, not counting holds, mail fails; 0: 96 h
 	Failover  map[string]Failover      // by account
 	Renderer  Renderer
+	Notifier  Notifier // nil: nobody is told
 
 	// Followers names those who may take a message when a provider cannot,
 	// nearest first; nil: nobody may.
@@ -140,6 +141,7 @@ type Routes struct {
 type way struct {
 	Route
 	renderer Renderer
+	notifier Notifier
 	expire   map[string]time.Duration
 }
 
@@ -156,7 +158,7 @@ func (r Routes) way(provider string) (way, bool) {
 	if route.MaxRecipients <= 0 {
 		route.MaxRecipients = defaultMaxRecipients
 	}
-	return way{route, r.Renderer, r.Expire}, ok
+	return way{route, r.Renderer, r.Notifier, r.Expire}, ok
 }
 
 // Settings of a Queue; the zero Settings are good.
@@ -197,10 +199,11 @@ type Queue struct {
 	log      *slog.Logger
 	metrics  *metrics
 
-	inbox  *inbox
-	gate   *gate
-	notes  *notes
-	states atomic.Pointer[[]store.ProviderState]
+	inbox   *inbox
+	gate    *gate
+	hearers hearers
+	notes   *notes
+	states  atomic.Pointer[[]store.ProviderState]
 }
 
 // New returns a queue that accepts mail. It tries none before Run and
@@ -346,6 +349,9 @@ func deliveries(m *mail.Message, now time.Time) []mail.Delivery {
 		ds[i] = mail.Delivery{
 			Message: m.ID, Index: i + 1, Recipient: rcpt, Provider: m.Provider,
 			Status: mail.Queued, NextAttempt: now,
+		}
+		if m.Asked != nil {
+			ds[i].Asked = m.Asked[i]
 		}
 	}
 	return ds

@@ -30,6 +30,7 @@ type memStore struct {
 	events   []mail.Event
 	reads    int                               // of content
 	fail     func(op string, id mail.ID) error // asked before each operation
+	letters  []mail.Letter                     // put with outcomes, and never due
 	recorded func()                            // called after the next Conclude
 	changed  chan struct{}                     // closed and renewed by every Conclude
 }
@@ -132,7 +133,7 @@ func (s *memStore) Start(_ context.Context, at time.Time, ds []mail.Delivery) er
 	return nil
 }
 
-func (s *memStore) Conclude(_ context.Context, os []mail.Outcome) error {
+func (s *memStore) Conclude(_ context.Context, os []mail.Outcome, letters ...mail.Letter) error {
 	if err := s.failing("conclude", os[0].Message); err != nil {
 		return err
 	}
@@ -161,6 +162,7 @@ func (s *memStore) Conclude(_ context.Context, os []mail.Outcome) error {
 			s.events = append(s.events, mail.Event{Time: o.At, Kind: o.Kind, Message: o.Message, Recipient: o.Index, Text: o.Text})
 		}
 	}
+	s.letters = append(s.letters, letters...)
 	return nil
 }
 

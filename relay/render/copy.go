@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"sync"
+
+	"backstamp/mail"
 )
 
 // copied is a mail.Copy.
@@ -17,6 +19,8 @@ type copied struct {
 	size       int64
 	eightBit   bool
 	mailFrom   string
+	utf8       bool // eight bits in the header are meant to be there
+	sevenBit   func() (mail.Copy, error)
 }
 
 // Size returns how many octets WriteTo writes.
@@ -27,6 +31,21 @@ func (c *copied) EightBit() bool { return c.eightBit }
 
 // MailFrom returns the reverse-path, "" for the null one.
 func (c *copied) MailFrom() string { return c.mailFrom }
+
+// UTF8 reports whether the header is UTF-8, as RFC 6532 has it.
+func (c *copied) UTF8() bool { return c.utf8 }
+
+// SevenBit returns the copy in ASCII.
+func (c *copied) SevenBit() (mail.Copy, error) {
+	if !c.eightBit {
+		return c, nil
+	}
+	seven, err := c.sevenBit()
+	if err != nil {
+		return nil, fmt.Errorf("downgrade: %w", err)
+	}
+	return seven, nil
+}
 
 // WriteTo writes the copy. It fails rather than write another number of octets
 // than Size.

@@ -80,6 +80,8 @@ func (r *Renderer) Render(m *mail.Message, content mail.Content, recipient int, 
 
 	from := h.author()
 	c := &copied{head: h.bytes(), body: src.body, mailFrom: mailFrom(m, al, p, from)}
+	c.utf8 = m.UTF8 && hasEightBit(c.head)
+	c.sevenBit = func() (mail.Copy, error) { return r.sevenBit(c, src, h, p) }
 	signers, err := r.newSigners(p, h, from)
 	if err == nil {
 		err = c.finish(signers)

@@ -84,6 +84,10 @@ type copyOf struct {
 func (c copyOf) MailFrom() string { return c.from }
 func (c copyOf) Size() int64      { return int64(len(c.field)) + c.content.Size() }
 func (c copyOf) EightBit() bool   { return c.high }
+func (c copyOf) UTF8() bool       { return false }
+
+// SevenBit is never asked for: the relay takes eight bits.
+func (c copyOf) SevenBit() (mail.Copy, error) { return nil, mail.ErrEightBit }
 
 // WriteTo writes the content.
 func (c copyOf) WriteTo(w io.Writer) (int64, error) {

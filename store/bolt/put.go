@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -135,6 +136,19 @@ func newPut(m *message, ds []mail.Delivery) *put {
 		p.deliveries[i] = delivery{Delivery: ds[i], Account: m.Account, Tag: m.Tag}
 		p.deliveries[i].schedule(m.Received)
 	}
+	return p
+}
+
+// newLetter prepares a message of our own, due at once.
+func newLetter(l mail.Letter) *put {
+	m := l.Message
+	sum := sha256.Sum256(l.Content)
+	ds := make([]mail.Delivery, len(m.Recipients))
+	for i, to := range m.Recipients {
+		ds[i] = mail.Delivery{Message: m.ID, Index: i + 1, Recipient: to, Provider: m.Provider, Status: mail.Queued, NextAttempt: m.Received}
+	}
+	p := newPut(&message{Message: *m, Sum: sum[:], Count: len(ds)}, ds)
+	p.content = l.Content
 	return p
 }
 

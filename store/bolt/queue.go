@@ -134,12 +134,30 @@ func (t *tx) changeAll(places []place, f func(i int, d *delivery)) error {
 // Conclude applies outcomes to the deliveries as they then are, all or none of
 // them, and keeps their events and the usage of the providers. The leases of
 // the deliveries end when it returns nil.
-func (s *Store) Conclude(ctx context.Context, outcomes []mail.Outcome) error {
+//
+// Letters, notices of what the outcomes did, are put in the same commit: there is
+// never one without the other. One that is there already is left alone, so that
+// the same may be concluded again.
+func (s *Store) Conclude(ctx context.Context, outcomes []mail.Outcome, letters ...mail.Letter) error {
 	places := make([]place, len(outcomes))
 	for i, o := range outcomes {
 		places[i] = place{o.Message, o.Index}
 	}
-	err := s.write(ctx, 0, func(t *tx) error { return t.conclude(places, outcomes) })
+	size := 0
+	puts := make([]*put, len(letters))
+	for i, l := range letters {
+		puts[i] = newLetter(l)
+		size += len(l.Content)
+	}
+	err := s.write(ctx, size, func(t *tx) error {
+		err := t.conclude(places, outcomes)
+		for i := 0; i < len(puts) && err == nil; i++ {
+			if t.get(messages, puts[i].id[:]) == nil {
+				err = puts[i].apply(t)
+			}
+		}
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("conclude deliveries: %w", err)
 	}

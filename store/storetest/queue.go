@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -241,6 +242,32 @@ func concludeAllOrNone(s *suite) {
 	equal(s, "events", s.kinds(m.ID), []mail.Kind{mail.KindAccepted})
 	equal(s, "usage", len(all(s, s.Usage(s.ctx))), 0)
 	s.ok(s.Conclude(s.ctx, nil))
+}
+
+// concludeLetters puts notices with the outcomes that they are about, once.
+func concludeLetters(s *suite) {
+	m := s.put(start, "a@x.test")
+	about := func(to ...string) mail.Letter {
+		n, _ := s.message(start, to...)
+		return mail.Letter{Message: n, Content: []byte("Subject: notice\r\n\r\n")}
+	}
+	letter := about("sender@x.test")
+	failed := mail.Outcome{Message: m.ID, Index: 1, At: start, Status: mail.Failed, Kind: mail.KindFailed, Notice: letter.Message.ID.String()}
+	gone, _ := s.message(start, "x@x.test")
+	if err := s.Conclude(s.ctx, []mail.Outcome{failed, {Message: gone.ID, Index: 1, At: start}}, letter); err == nil {
+		s.Error("concluded a delivery that is not there")
+	}
+	if _, err := s.Message(s.ctx, letter.Message.ID); !errors.Is(err, store.ErrNotFound) {
+		s.Errorf("a notice of nothing: %v", err)
+	}
+	s.claim(start, 10)
+	for range 2 { // as when nobody knows whether the first was done
+		s.ok(s.Conclude(s.ctx, []mail.Outcome{failed}, letter))
+	}
+	equal(s, "notice", s.delivery(m.ID, 1).Notice, letter.Message.ID)
+	equal(s, "due", recipients(s.claim(start, 10)), []string{"sender@x.test"})
+	equal(s, "content", string(s.content(letter.Message.ID)), string(letter.Content))
+	equal(s, "events", s.kinds(letter.Message.ID), []mail.Kind{mail.KindAccepted})
 }
 
 // reopen expects everything to outlive a restart.

@@ -20,7 +20,7 @@ type Backend interface {
 	Put(context.Context, *mail.Message, []mail.Delivery, mail.Content) error
 	Claim(ctx context.Context, now time.Time, n int, lease time.Duration, except ...string) ([]mail.Delivery, error)
 	Start(context.Context, time.Time, []mail.Delivery) error
-	Conclude(context.Context, []mail.Outcome) error
+	Conclude(context.Context, []mail.Outcome, ...mail.Letter) error
 	Hold([]mail.Delivery)
 	Release([]mail.Delivery)
 	NextDue(ctx context.Context, except ...string) (time.Time, error)
@@ -80,6 +80,7 @@ func Run(t *testing.T, open Open) {
 		{"Held", held},
 		{"NextDue", nextDue},
 		{"ConcludeAllOrNone", concludeAllOrNone},
+		{"ConcludeLetters", concludeLetters},
 		{"Reopen", reopen},
 		{"ExpireContent", expireContent},
 		{"ExpireEvents", expireEvents},
