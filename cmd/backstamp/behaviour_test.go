@@ -195,7 +195,7 @@ func (s *playhouse) full() string {
 	wait := until.Sub(s.clock.Now())
 	s.clock.Advance(wait + time.Second)
 	s.status(id, "sent")
-	return fmt.Sprintf("held for %s, then sent", wait)
+	return fmt.Sprintf("held for %.0f h, then sent", wait.Hours())
 }
 
 // throttled meets what the provider says to those who are too fast.
@@ -212,7 +212,7 @@ func (s *playhouse) throttled() string {
 	wait := next.Sub(s.clock.Now())
 	s.clock.Advance(wait + time.Second)
 	s.status(id, "sent")
-	return fmt.Sprintf("%s %s, then sent", d["status"], wait.Round(10*time.Second))
+	return fmt.Sprintf("%s for a minute or so, then sent", d["status"])
 }
 
 // wrong logs in with a password that is refused.
