@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"backstamp/mail"
+	"backstamp/relay/quirk"
 )
 
 // lineMax is the longest command line, in octets: AUTH may be that long (RFC
@@ -117,7 +118,7 @@ func parsePath(arg, keyword, defaultDomain string) (envelopePath, error) {
 	}
 	p := envelopePath{params: params}
 	if naked {
-		p.quirks = append(p.quirks, quirkNaked)
+		p.quirks = append(p.quirks, quirk.PathNaked)
 	}
 	if path == "" {
 		return p, nil
@@ -127,7 +128,7 @@ func parsePath(arg, keyword, defaultDomain string) (envelopePath, error) {
 	}
 	if !strings.Contains(path, "@") && defaultDomain != "" {
 		path += "@" + defaultDomain
-		p.quirks = append(p.quirks, quirkNoDomain)
+		p.quirks = append(p.quirks, quirk.NoDomain)
 	}
 	a, err := mail.ParseAddress(path)
 	if err != nil {

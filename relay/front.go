@@ -16,6 +16,7 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"backstamp/mail"
+	"backstamp/relay/quirk"
 )
 
 // The bounds of what a client may do without handing in a message.
@@ -180,7 +181,7 @@ func (f *front) readLine() (string, error) {
 		if !f.peer.tolerated {
 			return "", refusal(554, "5.5.2", "command ended in a bare LF")
 		}
-		f.peer.quirk(quirkBareLF)
+		f.peer.quirk(quirk.BareLF)
 	}
 	return line, err
 }
