@@ -3,7 +3,6 @@ package relay
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"backstamp/internal/crash"
@@ -98,7 +97,7 @@ func (s *session) judge(content mail.Content) (*mail.Message, error) {
 	m.Detail.Alignment = d.Alignment
 	m.Detail.Client = s.describe()
 	m.Detail.Client.Name = client.Name
-	m.Detail.Quirks = slices.Clone(s.peer.quirks)
+	m.Detail.Quirks = s.quirks()
 	controls := s.plan(m, h, content, client)
 	s.editHeader(m, h, d, controls)
 	last := "S: 250 2.0.0 queued as " + m.ID.String()

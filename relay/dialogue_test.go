@@ -31,6 +31,7 @@ import (
 //	mail-from: ADDR   its sender
 //	account: NAME     who sent it
 //	quirks: Q Q       what was odd about it
+//	received: TEXT    its Received field begins so
 //	# …               a comment
 func TestDialogues(t *testing.T) {
 	files, err := filepath.Glob("testdata/dialogues/*.txt")
@@ -121,6 +122,9 @@ func (p *play) check(word, arg string) {
 		got = last.m.Account
 	case "quirks:":
 		got = strings.Join(last.m.Detail.Quirks, " ")
+	case "received:":
+		got = strings.TrimPrefix(last.m.Detail.Header.Add[0], "Received: ")
+		got = got[:min(len(got), len(arg))]
 	default:
 		p.t.Fatalf("%s: unknown word %q", p.where, word)
 	}

@@ -18,6 +18,7 @@ type peer struct {
 	user       string   // who logged in
 	esmtp      bool     // it said EHLO
 	account    string   // by login, "" without
+	legacy     bool     // what no standard has is understood
 	tolerated  bool     // its line ends are set right instead of refused
 	habits     []string // quirks of the connection, which count for each of its messages
 	quirks     []string // of the transaction
