@@ -55,6 +55,7 @@ type Client struct {
 	Name     string
 	Networks []netip.Prefix
 	From     string // stands in where From is missing
+	Charset  string // of raw text that says nothing else; "": unknown
 	Tracking string // off, opens, clicks or both; "" is both
 	Legacy   bool   // as that of a Listener, for these machines
 	MaxSize  int64  // octets; 0: the limit for all

@@ -7,6 +7,7 @@ import (
 
 	"backstamp/mail"
 	"backstamp/relay/quirk"
+	"backstamp/rewrite"
 )
 
 // noName is what the session takes for the name of a client that gave none.
@@ -122,4 +123,34 @@ func isLocalDomain(domain string) bool {
 		return true
 	}
 	return false
+}
+
+// mendPlanned returns the changes of the header as the plan leaves it, which is
+// what copies begin with.
+func mendPlanned(m quirk.Mender, p *rewrite.Plan, original mail.Header, content mail.Content) ([]mail.FieldChange, error) {
+	h := original
+	if p.Edited() {
+		planned, err := p.Header(content)
+		if err != nil {
+			return nil, err
+		}
+		h, _, _ = mail.ParseHeader(planned)
+	}
+	changes, _ := m.Header(h)
+	return changes, nil
+}
+
+// missing names what a header should have and lacks, or has and should not.
+func missing(h mail.Header) (quirks []string) {
+	for _, f := range []struct{ field, quirk string }{
+		{"Date", quirk.NoDate}, {"Message-ID", quirk.NoMessageID}, {"From", quirk.NoFrom},
+	} {
+		if !h.Has(f.field) {
+			quirks = append(quirks, f.quirk)
+		}
+	}
+	if h.Has("Bcc") {
+		quirks = append(quirks, quirk.Bcc)
+	}
+	return quirks
 }
