@@ -4,7 +4,6 @@ package config
 // any name or number, and unless the one value that asks for nothing. A row
 // goes when its key takes effect.
 var pending = []struct{ key, unless string }{
-	{"clients.*.charset", ""},
 	{"tracking.cert", ""},
 	{"tracking.key", ""},
 }

@@ -12,6 +12,18 @@ type Field struct {
 	Raw  []byte // name, colon, value, line end; a slice of the message
 }
 
+// folds leaves folding (RFC 5322 section 2.2.3) alone and takes every other
+// line end for a space, so that a field stays one field.
+var folds = strings.NewReplacer("\r\n ", "\r\n ", "\r\n\t", "\r\n\t", "\r", " ", "\n", " ", "\x00", " ")
+
+// NewField makes a field of its text without line end. Whatever the text holds,
+// it is one field.
+func NewField(text string) Field {
+	text = folds.Replace(strings.TrimRight(text, " \t\r\n"))
+	name, _, _ := strings.Cut(text, ":")
+	return Field{Name: name, Raw: []byte(text + "\r\n")}
+}
+
 // Value returns the bytes after the colon, folding and outer space kept off:
 // line ends are removed, as RFC 5322 section 2.2.3 unfolds.
 func (f Field) Value() string {

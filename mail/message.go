@@ -3,6 +3,7 @@ package mail
 import (
 	"errors"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -76,10 +77,32 @@ const (
 // HeaderEdits are the changes of the top header that were decided at
 // acceptance: what every copy of the message gets, whichever provider takes
 // it. Add holds whole fields without line end, in order, put before the rest;
-// Remove holds field names, compared without case.
+// Remove holds field names, compared without case. Change counts the fields as
+// the plan has them, before any is removed.
 type HeaderEdits struct {
-	Add    []string `json:"add,omitempty"`
-	Remove []string `json:"remove,omitempty"`
+	Change []FieldChange `json:"change,omitempty"`
+	Add    []string      `json:"add,omitempty"`
+	Remove []string      `json:"remove,omitempty"`
+}
+
+// A FieldChange puts a field in the place of another.
+type FieldChange struct {
+	At   int    `json:"at"`   // index of the field in its header
+	Text string `json:"text"` // the whole field, folded, without line end
+}
+
+// Change returns h with changes made, or h itself where there are none.
+func (h Header) Change(changes []FieldChange) Header {
+	if len(changes) == 0 {
+		return h
+	}
+	h = slices.Clone(h)
+	for _, c := range changes {
+		if c.At < len(h) {
+			h[c.At] = NewField(c.Text)
+		}
+	}
+	return h
 }
 
 // A Link is one occurrence of a link in a Message and what was decided about

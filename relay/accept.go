@@ -3,12 +3,12 @@ package relay
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"backstamp/internal/crash"
 	"backstamp/mail"
 	"backstamp/relay/align"
+	"backstamp/relay/quirk"
 	"backstamp/rewrite"
 )
 
@@ -71,6 +71,10 @@ func (s *session) judge(content mail.Content) (*mail.Message, error) {
 	if n := len(h.All("Received")); n >= receivedMax {
 		return nil, refusal(554, "5.4.6", fmt.Sprintf("mail loop: %d Received fields", n))
 	}
+	mender := quirk.Mender{Charset: client.Charset, DefaultDomain: tx.policy.defaultDomain, UTF8: tx.utf8, Legacy: s.peer.legacy}
+	original := h
+	changes, quirks := mender.Header(h)
+	h = h.Change(changes)
 	d, err := tx.account.Align.Decide(h, tx.from, client.From)
 	if err != nil {
 		return nil, err
@@ -98,8 +102,13 @@ func (s *session) judge(content mail.Content) (*mail.Message, error) {
 	m.Detail.Alignment = d.Alignment
 	m.Detail.Client = s.describe()
 	m.Detail.Client.Name = client.Name
-	m.Detail.Quirks = slices.Clone(s.peer.quirks)
-	controls := s.plan(m, h, content, client)
+	s.peer.quirk(append(quirks, missing(h)...)...)
+	s.peer.quirks = s.quirks() // the list of clients has them too
+	m.Detail.Quirks = s.peer.quirks
+	controls, p := s.plan(m, h, content, client)
+	if m.Detail.Header.Change, err = mendPlanned(mender, p, original, content); err != nil {
+		return nil, err
+	}
 	s.editHeader(m, h, d, controls)
 	last := "S: 250 2.0.0 queued as " + m.ID.String()
 	if tx.account.Hear {
@@ -121,7 +130,7 @@ func (s *session) describe() mail.Client {
 
 // plan decides what is tracked: the most restrictive of configuration, client
 // and control headers wins.
-func (s *session) plan(m *mail.Message, h mail.Header, content mail.Content, client Client) rewrite.Controls {
+func (s *session) plan(m *mail.Message, h mail.Header, content mail.Content, client Client) (rewrite.Controls, *rewrite.Plan) {
 	tx := s.tx
 	controls := rewrite.ReadControls(h, tx.account.ProviderHeaders)
 	m.Tag, m.Meta = controls.Tag, controls.Meta
@@ -146,7 +155,7 @@ func (s *session) plan(m *mail.Message, h mail.Header, content mail.Content, cli
 		m.Detail.Header.Add = append(m.Detail.Header.Add, "X-Backstamp: "+stamp)
 		m.Detail.Header.Remove = append(m.Detail.Header.Remove, "X-Backstamp")
 	}
-	return controls
+	return controls, p
 }
 
 // allows reports whether what ("opens" or "clicks") may be tracked in mail of

@@ -10,12 +10,13 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"backstamp/mail"
+	"backstamp/relay/quirk"
 )
 
 // auth carries out AUTH (RFC 4954): whatever the client sends until the end of
 // the exchange is for the session, and for nobody's log.
 func (f *front) auth(cmd command) error {
-	_, initial, _ := strings.Cut(cmd.arg, " ")
+	mech, initial, _ := strings.Cut(cmd.arg, " ")
 	if !isBase64(strings.TrimSpace(initial)) {
 		return f.misstep(errBase64())
 	}
@@ -28,6 +29,9 @@ func (f *front) auth(cmd command) error {
 		return err
 	}
 	f.say(r)
+	if r.Positive() {
+		f.loggedIn(mech)
+	}
 	if r.Code != 535 {
 		return nil
 	}
@@ -37,6 +41,16 @@ func (f *front) auth(cmd command) error {
 		return refusal(421, "4.7.0", "too many failed logins")
 	}
 	return nil
+}
+
+// loggedIn notes how a client logs in.
+func (f *front) loggedIn(mech string) {
+	if strings.EqualFold(mech, sasl.Login) {
+		f.peer.habit(quirk.AuthLogin)
+	}
+	if !f.peer.esmtp {
+		f.peer.habit(quirk.AuthAfterHelo)
+	}
 }
 
 // respond reads one response of an AUTH exchange and returns the session's

@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"backstamp/mail"
+	"backstamp/relay/ascii"
 )
 
 // The values of Listener.TLS and Listener.Auth.
@@ -191,6 +192,9 @@ func (c Client) check() error {
 	case "", "off", "opens", "clicks", "both":
 	default:
 		errs = append(errs, mail.Settingf("clients."+c.Name+".tracking", "unknown word %q; expected off, opens, clicks or both", c.Tracking))
+	}
+	if c.Charset != "" && ascii.Encoding(c.Charset) == nil {
+		errs = append(errs, mail.Settingf("clients."+c.Name+".charset", "unknown charset %q; expected one such as cp949 or iso-8859-1", c.Charset))
 	}
 	if _, err := mail.ParseAddress(c.From); c.From != "" && err != nil {
 		errs = append(errs, mail.Settingf("clients."+c.Name+".from", "%q is no address; expected one such as scan@example.com", c.From))

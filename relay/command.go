@@ -6,8 +6,6 @@ import (
 	"io"
 	"strings"
 	"unicode/utf8"
-
-	"backstamp/mail"
 )
 
 // lineMax is the longest command line, in octets: AUTH may be that long (RFC
@@ -94,72 +92,4 @@ func (c command) web() bool {
 		return true
 	}
 	return false
-}
-
-// An envelopePath is the argument of MAIL or RCPT.
-type envelopePath struct {
-	address string // in its one safe spelling; "" is the null path
-	params  string
-	quirks  []string
-}
-
-// parsePath reads the path after keyword ("FROM:" or "TO:"), strictly but for
-// space before it and missing brackets, which many old programs have. A source
-// route is dropped (RFC 5321 section 4.1.1.3); an address without a domain
-// gets defaultDomain, where there is one.
-func parsePath(arg, keyword, defaultDomain string) (envelopePath, error) {
-	if len(arg) < len(keyword) || !strings.EqualFold(arg[:len(keyword)], keyword) {
-		return envelopePath{}, refusal(501, "5.5.4", "expected "+keyword+"<address>")
-	}
-	path, params, naked, ok := cutPath(strings.TrimLeft(arg[len(keyword):], " \t"))
-	if !ok {
-		return envelopePath{}, refusal(501, "5.5.4", "expected "+keyword+"<address>")
-	}
-	p := envelopePath{params: params}
-	if naked {
-		p.quirks = append(p.quirks, quirkNaked)
-	}
-	if path == "" {
-		return p, nil
-	}
-	if _, route, found := strings.Cut(path, ":"); found && path[0] == '@' {
-		path = route
-	}
-	if !strings.Contains(path, "@") && defaultDomain != "" {
-		path += "@" + defaultDomain
-		p.quirks = append(p.quirks, quirkNoDomain)
-	}
-	a, err := mail.ParseAddress(path)
-	if err != nil {
-		return envelopePath{}, refusal(501, "5.1.3", err.Error())
-	}
-	if strings.ContainsAny(a.Local, "<>") {
-		return envelopePath{}, refusal(501, "5.1.3", "angle bracket in local part")
-	}
-	p.address = a.String()
-	return p, nil
-}
-
-// cutPath splits "<path> params", whose path may hold > in quotes.
-func cutPath(s string) (path, params string, naked, ok bool) {
-	if !strings.HasPrefix(s, "<") {
-		path, params, _ = strings.Cut(s, " ")
-		return path, strings.TrimSpace(params), true, path != ""
-	}
-	quoted := false
-	for i := 1; i < len(s); i++ {
-		switch {
-		case s[i] == '\\' && quoted:
-			i++
-		case s[i] == '"':
-			quoted = !quoted
-		case s[i] == '>' && !quoted:
-			params = s[i+1:]
-			if params != "" && params[0] != ' ' {
-				return "", "", false, false
-			}
-			return s[1:i], strings.TrimSpace(params), false, true
-		}
-	}
-	return "", "", false, false
 }

@@ -31,6 +31,9 @@ import (
 //	mail-from: ADDR   its sender
 //	account: NAME     who sent it
 //	quirks: Q Q       what was odd about it
+//	subject: TEXT     its subject as people read it
+//	changed: "TEXT"   the fields that were changed, each on a line
+//	received: TEXT    its Received field begins so
 //	# …               a comment
 func TestDialogues(t *testing.T) {
 	files, err := filepath.Glob("testdata/dialogues/*.txt")
@@ -121,6 +124,17 @@ func (p *play) check(word, arg string) {
 		got = last.m.Account
 	case "quirks:":
 		got = strings.Join(last.m.Detail.Quirks, " ")
+	case "subject:":
+		got = last.m.Subject
+	case "changed:":
+		var fields []string
+		for _, c := range last.m.Detail.Header.Change {
+			fields = append(fields, c.Text)
+		}
+		got, arg = strings.Join(fields, "\n"), p.unquote(arg)
+	case "received:":
+		got = strings.TrimPrefix(last.m.Detail.Header.Add[0], "Received: ")
+		got = got[:min(len(got), len(arg))]
 	default:
 		p.t.Fatalf("%s: unknown word %q", p.where, word)
 	}
@@ -170,6 +184,10 @@ func dialoguePolicy(t *testing.T, name string) Settings {
 		s.Accounts[0].Username = ""
 	case "legacy":
 		l.Legacy = true
+	case "legacy-korean":
+		l.Legacy = true
+		s.DefaultDomain = "example.com"
+		s.Clients = []Client{{Name: "erp", Networks: l.Clients, Charset: "cp949"}}
 	case "small":
 		s.Limits.Message = 40
 	case "default-domain":

@@ -16,6 +16,7 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"backstamp/mail"
+	"backstamp/relay/quirk"
 )
 
 // The bounds of what a client may do without handing in a message.
@@ -75,7 +76,8 @@ func newFront(s *Server, listener int, conn net.Conn, addr netip.AddrPort) *fron
 		wire:   &wire{Conn: conn},
 		end:    time.Now().Add(p.limits.Session),
 	}
-	f.peer.tolerated = f.door.tolerates(addr.Addr()) || p.client(addr.Addr()).Legacy
+	f.peer.legacy = f.door.legacy(addr.Addr()) || p.client(addr.Addr()).Legacy
+	f.peer.tolerated = f.peer.legacy || addr.Addr().IsLoopback()
 	f.use(f.wire)
 	return f
 }
@@ -160,6 +162,9 @@ func (f *front) next() error {
 		f.peer.transcript.client("(a line of bytes that no command has)")
 		return f.misstep(err)
 	}
+	if f.r.Buffered() > 0 && !f.peer.esmtp {
+		f.peer.habit(quirk.Pipelined)
+	}
 	return f.command(cmd)
 }
 
@@ -180,7 +185,7 @@ func (f *front) readLine() (string, error) {
 		if !f.peer.tolerated {
 			return "", refusal(554, "5.5.2", "command ended in a bare LF")
 		}
-		f.peer.quirk(quirkBareLF)
+		f.peer.quirk(quirk.BareLF)
 	}
 	return line, err
 }
@@ -198,6 +203,10 @@ func (f *front) until(d time.Duration) time.Time {
 // command carries one command out.
 func (f *front) command(cmd command) error {
 	f.note(cmd)
+	cmd, err := f.interpret(cmd)
+	if err != nil {
+		return err
+	}
 	switch {
 	case cmd.web():
 		return refusal(421, "4.7.0", "this is an SMTP server")
@@ -261,11 +270,11 @@ func (f *front) outOfOrder(verb string) bool {
 
 // path carries out MAIL or RCPT, with its address in canonical spelling.
 func (f *front) path(cmd command) error {
-	keyword := "FROM:"
+	r := pathReader{keyword: "FROM:", defaultDomain: f.policy.defaultDomain, legacy: f.peer.legacy}
 	if cmd.verb == "RCPT" {
-		keyword = "TO:"
+		r.keyword = "TO:"
 	}
-	p, err := parsePath(cmd.arg, keyword, f.policy.defaultDomain)
+	p, err := r.read(cmd.arg)
 	if err == nil && p.address == "" && cmd.verb == "RCPT" {
 		err = refusal(501, "5.1.3", "no address")
 	}
@@ -278,9 +287,7 @@ func (f *front) path(cmd command) error {
 		f.refused(r)
 		return nil
 	}
-	f.peer.quirk(p.quirks...)
-	cmd.arg = strings.TrimRight(keyword+"<"+p.address+"> "+p.params, " ")
-	return f.pass(cmd)
+	return f.propose(cmd.verb, r.keyword, p)
 }
 
 // checkSize refuses what is declared too large, of whatever magnitude; go-smtp
@@ -307,6 +314,14 @@ func (f *front) pass(cmd command) error {
 	if cmd.verb == "EHLO" {
 		r = f.announce(r)
 	}
+	if cmd.verb == "EHLO" && f.peer.legacy {
+		r = alsoOldAuth(r)
+	}
+	return f.answer(cmd, r)
+}
+
+// answer says the session's reply to a command and follows what it means.
+func (f *front) answer(cmd command, r mail.Reply) error {
 	f.say(r)
 	if cmd.verb == "MAIL" && !r.Positive() {
 		f.server.log.Info("sender refused", "addr", f.peer.addr.String(), "reply", r.String())

@@ -3,6 +3,8 @@ package relay
 import (
 	"bytes"
 	"sync"
+
+	"backstamp/relay/quirk"
 )
 
 // The bounds of what an intake has in memory, in octets. An oddity may double
@@ -192,13 +194,13 @@ func (in *intake) odd() bool { return in.bareCR || in.bareLF || in.nul }
 func (in *intake) quirks() []string {
 	var q []string
 	if in.bareLF {
-		q = append(q, quirkBareLF)
+		q = append(q, quirk.BareLF)
 	}
 	if in.bareCR {
-		q = append(q, quirkBareCR)
+		q = append(q, quirk.BareCR)
 	}
 	if in.nul {
-		q = append(q, quirkNUL)
+		q = append(q, quirk.NUL)
 	}
 	return q
 }

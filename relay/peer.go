@@ -13,31 +13,31 @@ import (
 type peer struct {
 	listener   int // its index in the policy
 	addr       netip.AddrPort
-	tls        string // version, "" in the clear
-	helo       string // what it calls itself, made fit to be shown
-	user       string // who logged in
-	esmtp      bool   // it said EHLO
-	account    string // by login, "" without
-	tolerated  bool   // its line ends are set right instead of refused
-	quirks     []string
+	tls        string   // version, "" in the clear
+	helo       string   // what it calls itself, made fit to be shown
+	user       string   // who logged in
+	esmtp      bool     // it said EHLO
+	account    string   // by login, "" without
+	legacy     bool     // what no standard has is understood
+	tolerated  bool     // its line ends are set right instead of refused
+	habits     []string // quirks of the connection, which count for each of its messages
+	quirks     []string // of the transaction
 	transcript transcript
 	body       mail.Body // content that comes in, until the session takes it
 }
 
 // quirk notes an oddity of the transaction that runs or begins.
-func (p *peer) quirk(names ...string) {
+func (p *peer) quirk(names ...string) { p.quirks = union(p.quirks, names) }
+
+// habit notes an oddity of the connection.
+func (p *peer) habit(name string) { p.habits = union(p.habits, []string{name}) }
+
+// union appends those names that are not there yet.
+func union(list, names []string) []string {
 	for _, name := range names {
-		if !slices.Contains(p.quirks, name) {
-			p.quirks = append(p.quirks, name)
+		if !slices.Contains(list, name) {
+			list = append(list, name)
 		}
 	}
+	return list
 }
-
-// The quirks of clients. The strings are API.
-const (
-	quirkBareLF   = "bare-lf"
-	quirkBareCR   = "bare-cr"
-	quirkNUL      = "nul"
-	quirkNaked    = "path-without-brackets"
-	quirkNoDomain = "address-without-domain"
-)

@@ -44,7 +44,7 @@ type Listener struct {
 	TLS           string         // off, starttls or implicit
 	Clients       []netip.Prefix // who may come without a login; empty, on loopback: this machine
 	Auth          string         // off, optional or required
-	Legacy        bool           // line ends of those in Clients are set right, not refused
+	Legacy        bool           // those in Clients may speak as no standard has it
 	Cert, Key     string         // files in PEM
 	MinTLS        string         // 1.0 to 1.3; "" is 1.2
 	ProxyProtocol []netip.Prefix // must be empty, as yet
@@ -55,6 +55,7 @@ type Client struct {
 	Name     string
 	Networks []netip.Prefix
 	From     string // stands in where From is missing
+	Charset  string // of raw text that says nothing else; "": unknown
 	Tracking string // off, opens, clicks or both; "" is both
 	Legacy   bool   // as that of a Listener, for these machines
 	MaxSize  int64  // octets; 0: the limit for all
@@ -130,9 +131,10 @@ func (d *door) offersAuth(addr netip.Addr, encrypted bool) bool {
 	return d.Auth != authOff && (encrypted || addr.IsLoopback() || contains(d.Clients, addr))
 }
 
-// tolerates reports whether odd line ends of a client are set right.
-func (d *door) tolerates(addr netip.Addr) bool {
-	return addr.IsLoopback() || d.Legacy && contains(d.Clients, addr)
+// legacy reports whether a client at addr is understood where it speaks as no
+// standard has it: not every stranger is.
+func (d *door) legacy(addr netip.Addr) bool {
+	return d.Legacy && (contains(d.Clients, addr) || len(d.Clients) == 0 && d.loopback && addr.IsLoopback())
 }
 
 // client returns the policy for the machine at addr, that of the smallest

@@ -16,9 +16,9 @@ const (
 	subjectKept = 500
 )
 
-// subject is the Subject as people read it: encoded words (RFC 2047) decoded,
-// raw bytes of other charsets too, as far as that can be guessed. It serves
-// listings alone; the field itself stays as it is.
+// subject is the Subject as people read it, encoded words (RFC 2047) decoded, of
+// a header whose raw bytes are encoded already. It serves listings alone; the
+// field itself stays as it is.
 func subject(h mail.Header) string {
 	raw := h.Get("Subject")
 	raw = raw[:min(len(raw), subjectRead)]
@@ -29,9 +29,9 @@ func subject(h mail.Header) string {
 		}
 		return e.NewDecoder().Reader(r), nil
 	}}
-	text, err := words.DecodeHeader(rawText(raw, h))
+	text, err := words.DecodeHeader(raw)
 	if err != nil {
-		text = rawText(raw, h)
+		text = raw
 	}
 	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' || r == '\t' }), " ")
 	text = strings.ToValidUTF8(text, "�")
@@ -39,11 +39,4 @@ func subject(h mail.Header) string {
 		text = strings.ToValidUTF8(text[:subjectKept], "")
 	}
 	return text
-}
-
-// rawText reads raw bytes as UTF-8, else as the charset of the body says, else
-// as ascii.Text guesses.
-func rawText(s string, h mail.Header) string {
-	_, params, _ := mime.ParseMediaType(h.Get("Content-Type"))
-	return ascii.Text(s, params["charset"])
 }

@@ -134,7 +134,7 @@ func TestVisitors(t *testing.T) {
 		}
 	}
 	for addr, want := range map[string]string{
-		"192.0.2.7":   `printers ricoh "" 1 1 1 "501 5.1.3" map[bare-lf:1 path-without-brackets:1]`,
+		"192.0.2.7":   `printers ricoh "" 1 1 1 "501 5.1.3" map[bare-lf:1 no-date:1 no-message-id:1 no-tls:1 path-without-brackets:1]`,
 		"203.0.113.9": ` stranger "" 1 0 1 "530 5.7.0" map[]`,
 		"127.0.0.1":   ` app "shop" 1 0 2 "550 5.7.1" map[]`,
 	} {

@@ -357,7 +357,7 @@ func fullRow(t testing.TB) store.Row {
 			Detail: mail.Detail{
 				Plan:      testPlan(t, fullID(), fullContent, false),
 				Alignment: mail.Alignment{Rule: "from", From: "shop@example.com", Identity: "main@example.com", Action: mail.ActionEnvelope},
-				Quirks:    []string{"bare-lf", "no-ehlo"}, Transcript: []string{"C: EHLO app", "S: 250 ok"},
+				Quirks:    []string{"bare-lf", "no-helo"}, Transcript: []string{"C: EHLO app", "S: 250 ok"},
 			},
 		},
 		Deliveries: []mail.Delivery{

@@ -9,6 +9,7 @@ import (
 
 	"backstamp/mail"
 	"backstamp/relay/provider/catalogue"
+	"backstamp/relay/quirk"
 	"backstamp/rewrite"
 	"backstamp/store"
 )
@@ -179,7 +180,7 @@ type showRow struct {
 	Transcript []string          `json:"transcript"`
 	Growth     int64             `json:"growth"` // octets that tracking adds to the body of a copy
 	Notes      []string          `json:"notes"`
-	Meanings   map[string]string `json:"meanings"` // of the reasons and notes
+	Meanings   map[string]string `json:"meanings"` // of the reasons, notes and quirks
 }
 
 // LinkReasons returns why links were left alone, each reason once.
@@ -378,6 +379,9 @@ func newShowRow(r store.Row, plan *rewrite.Plan, linker rewrite.Linker, lang str
 		row.Growth, row.Notes, row.Meanings = plan.Growth(), orEmpty(plan.Notes()), plan.Meanings()
 	} else if reason := r.Message.Reason; reason != "" {
 		row.Meanings[reason] = rewrite.Explain(reason)
+	}
+	for _, name := range row.Quirks {
+		row.Meanings[name] = quirk.Explain(name, lang)
 	}
 	return row
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"backstamp/mail"
+	"backstamp/relay/quirk"
 	"backstamp/rewrite"
 	"backstamp/store"
 )
@@ -121,6 +122,15 @@ func TestShowMeanings(t *testing.T) {
 		if strings.Count(on, template.HTMLEscapeString(text)) != 1 {
 			t.Errorf("the page does not say once that %s means %q", word, text)
 		}
+	}
+	korean := objects(t, in.get("/api/v1/messages/"+fullID().String()+"?lang=ko").Body.Bytes())[0]
+	for got, lang := range map[any]string{show["meanings"].(map[string]any)[quirk.BareLF]: "en", korean["meanings"].(map[string]any)[quirk.BareLF]: "ko"} {
+		if text := quirk.Explain(quirk.BareLF, lang); got != text {
+			t.Errorf("in %s the quirk means %q, want %q", lang, got, text)
+		}
+	}
+	if text := template.HTMLEscapeString(quirk.Explain(quirk.BareLF, "en")); strings.Count(full, text) != 1 {
+		t.Errorf("the page does not say once what the quirk means")
 	}
 	if !strings.Contains(full, fmt.Sprintf("; tracking adds %v<", show["growth"])) {
 		t.Error("the page does not say how much tracking adds")

@@ -88,8 +88,8 @@ func (p *program) showMessage(m messageView) {
 	if m.Expired {
 		say("Content", "deleted with plan and transcript: older than retention.content keeps it; its links go on working")
 	}
-	if len(m.Quirks) > 0 {
-		say("Quirks", "%s", strings.Join(m.Quirks, ", "))
+	for _, quirk := range m.Quirks {
+		say("Quirk", "%s: %s", quirk, m.Meanings[quirk])
 	}
 
 	p.section("Deliveries")

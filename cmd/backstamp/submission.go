@@ -36,7 +36,7 @@ func (b *builder) relay(accounts map[string]*align.Account, rewriter *rewrite.Re
 	for _, name := range c.Names("clients") {
 		p := c.Clients[name]
 		s.Clients = append(s.Clients, relay.Client{
-			Name: name, Networks: p.Networks, From: p.From, Tracking: p.Tracking, Legacy: p.Legacy, MaxSize: int64(p.MaxSize),
+			Name: name, Networks: p.Networks, From: p.From, Charset: p.Charset, Tracking: p.Tracking, Legacy: p.Legacy, MaxSize: int64(p.MaxSize),
 			Rate: relay.Rate(p.Rate),
 		})
 	}

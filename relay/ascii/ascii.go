@@ -110,18 +110,16 @@ func (f *folder) unstructured(text string) {
 // beyond ASCII come together, and with the blanks between them.
 func cutRun(text string) (blanks, run, rest string) {
 	blanks, text = cutBlanks(text)
-	run = firstWord(text)
-	rest = text[len(run):]
-	for !isASCII(run) {
-		b, after := cutBlanks(rest)
-		next := firstWord(after)
-		if isASCII(next) {
+	word := firstWord(text)
+	n := len(word)
+	for !isASCII(word) {
+		b, after := cutBlanks(text[n:])
+		if word = firstWord(after); isASCII(word) {
 			break
 		}
-		run += b + next
-		rest = after[len(next):]
+		n += len(b) + len(word)
 	}
-	return blanks, run, rest
+	return blanks, text[:n], text[n:]
 }
 
 func cutBlanks(s string) (blanks, rest string) {

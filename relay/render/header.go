@@ -18,27 +18,16 @@ type header struct {
 // Return-Path never leave. The mbox line "From " is no field: below those that
 // are added it would end the header.
 func edit(fields mail.Header, edits mail.HeaderEdits) *header {
-	h := &header{kept: fields}
+	h := &header{kept: fields.Change(edits.Change)}
 	for _, text := range edits.Add {
-		h.added = append(h.added, newField(text))
+		h.added = append(h.added, mail.NewField(text))
 	}
 	h.remove("", "Bcc", "Return-Path")
 	h.remove(edits.Remove...)
 	return h
 }
 
-// folds leaves folding (RFC 5322 section 2.2.3) alone and takes every other
-// line end for a space, so that a field stays one field.
-var folds = strings.NewReplacer("\r\n ", "\r\n ", "\r\n\t", "\r\n\t", "\r", " ", "\n", " ", "\x00", " ")
-
-// newField makes a field of its text without line end.
-func newField(text string) mail.Field {
-	text = folds.Replace(strings.TrimRight(text, " \t\r\n"))
-	name, _, _ := strings.Cut(text, ":")
-	return mail.Field{Name: name, Raw: []byte(text + "\r\n")}
-}
-
-func (h *header) add(text string) { h.added = append(h.added, newField(text)) }
+func (h *header) add(text string) { h.added = append(h.added, mail.NewField(text)) }
 
 // remove removes fields of the message, not those that were added.
 func (h *header) remove(names ...string) {
@@ -104,7 +93,7 @@ func (h *header) rewriteFrom(identity string) {
 	if box, err := from.Mailbox(); err == nil {
 		from.Raw = slices.Concat(from.Raw[:box.Start], []byte(identity), from.Raw[box.End:])
 	} else {
-		*from = newField("From: " + identity)
+		*from = mail.NewField("From: " + identity)
 	}
 	h.add("X-Original-From:" + string(value))
 	if h.find("Reply-To") == nil {

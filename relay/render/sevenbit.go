@@ -169,7 +169,7 @@ func isEncoding(f mail.Field) bool { return f.Is("Content-Transfer-Encoding") }
 
 // relabel gives fields another transfer encoding, where it stood or at the end.
 func relabel(h mail.Header, to string) mail.Header {
-	label := newField("Content-Transfer-Encoding: " + to)
+	label := mail.NewField("Content-Transfer-Encoding: " + to)
 	i := slices.IndexFunc(h, isEncoding)
 	if i < 0 {
 		return append(slices.Clone(h), label)
@@ -199,7 +199,7 @@ func (r *recoder) header(e *entity, head, empty []byte) error {
 	if to != "" {
 		h = relabel(h, to)
 		if e.inner && !h.Has("MIME-Version") {
-			h = append(h, newField("MIME-Version: 1.0"))
+			h = append(h, mail.NewField("MIME-Version: 1.0"))
 		}
 		if len(empty) == 0 {
 			empty = []byte("\r\n") // what was encoded may look like a field

@@ -4,20 +4,22 @@ import (
 	"bytes"
 	"encoding/json"
 	"strings"
+
+	"backstamp/mail"
 )
 
 // switchOff adds a field that keeps the provider from tracking. Where the
 // message has that field, because the account lets apps write it, the app's
 // value wins; JSON is merged key by key.
 func (h *header) switchOff(text string) {
-	field := newField(text)
+	field := mail.NewField(text)
 	theirs := h.find(field.Name)
 	if theirs == nil {
 		h.added = append(h.added, field)
 		return
 	}
 	if merged, ok := merge([]byte(theirs.Value()), []byte(field.Value())); ok {
-		*theirs = newField(field.Name + ": " + merged)
+		*theirs = mail.NewField(field.Name + ": " + merged)
 	}
 }
 
