@@ -28,8 +28,11 @@ func (f *front) auth(cmd command) error {
 		return err
 	}
 	f.say(r)
-	if r.Code != 535 {
+	if r.Positive() {
 		return nil
+	}
+	if r.Code != 535 && r.Code != 454 {
+		return f.idled()
 	}
 	f.server.metrics.logins.WithLabelValues("refused").Inc()
 	f.refused(r)

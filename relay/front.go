@@ -21,7 +21,7 @@ import (
 // The bounds of what a client may do without handing in a message.
 const (
 	badMax  = 10   // commands that are none, or out of order
-	idleMax = 1000 // NOOP, RSET, VRFY and EHLO
+	idleMax = 1000 // NOOP, RSET, VRFY and EHLO, and all that is refused
 )
 
 // Each connection has a buffer for the commands that a client pipelines, and
@@ -201,6 +201,8 @@ func (f *front) command(cmd command) error {
 	switch {
 	case cmd.web():
 		return refusal(421, "4.7.0", "this is an SMTP server")
+	case cmd.verb == "PROXY":
+		return refusal(421, "4.7.0", "no PROXY header is believed from your address")
 	case f.last && cmd.verb != "QUIT":
 		return refusal(421, "4.7.0", "no further mail after an ambiguous end of data; connect again")
 	case !cmd.known():
@@ -276,7 +278,7 @@ func (f *front) path(cmd command) error {
 		r := replyOf(asReply(err))
 		f.say(r)
 		f.refused(r)
-		return nil
+		return f.idled()
 	}
 	f.peer.quirk(p.quirks...)
 	cmd.arg = strings.TrimRight(keyword+"<"+p.address+"> "+p.params, " ")
@@ -318,9 +320,14 @@ func (f *front) pass(cmd command) error {
 	switch {
 	case r.Code == 421 || cmd.verb == "QUIT":
 		return errHangUp
-	case cmd.verb == "MAIL" || cmd.verb == "RCPT" || cmd.verb == "QUIT":
-		return nil
+	case (cmd.verb == "MAIL" || cmd.verb == "RCPT") && (r.Positive() || r.Code == 452):
+		return nil // a list that is too long says nothing of the others in it
 	}
+	return f.idled()
+}
+
+// idled counts a command that brought no message nearer.
+func (f *front) idled() error {
 	if f.idle++; f.idle > idleMax {
 		return refusal(421, "4.7.0", "too many commands without a message")
 	}
