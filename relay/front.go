@@ -44,6 +44,8 @@ type front struct {
 	door   *door
 	peer   *peer
 
+	counted netip.Prefix // whose connection it is; the server's, under its lock
+
 	wire  *wire
 	conn  net.Conn      // the wire, or TLS over it
 	r     *bufio.Reader // what is read from: lines, or a wide one over it
@@ -71,13 +73,19 @@ func newFront(s *Server, listener int, conn net.Conn, addr netip.AddrPort) *fron
 		server: s,
 		policy: p,
 		door:   p.doors[listener],
-		peer:   &peer{listener: listener, addr: addr},
+		peer:   &peer{listener: listener},
 		wire:   &wire{Conn: conn},
 		end:    time.Now().Add(p.limits.Session),
 	}
-	f.peer.tolerated = f.door.tolerates(addr.Addr()) || p.client(addr.Addr()).Legacy
+	f.from(addr)
 	f.use(f.wire)
 	return f
+}
+
+// from says where the client is.
+func (f *front) from(addr netip.AddrPort) {
+	f.peer.addr = addr
+	f.peer.tolerated = f.door.tolerates(addr.Addr()) || f.policy.client(addr.Addr()).Legacy
 }
 
 // use makes conn what the client is spoken to over. What was read ahead from
@@ -125,6 +133,11 @@ func (f *front) serve() {
 
 // open brings the connection to its banner.
 func (f *front) open() error {
+	if f.door.proxies(f.peer.addr.Addr()) {
+		if err := f.introduce(); err != nil {
+			return err
+		}
+	}
 	if f.door.TLS == tlsImplicit {
 		if err := f.handshake(); err != nil {
 			return err

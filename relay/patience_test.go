@@ -31,18 +31,23 @@ type stage struct {
 // banner.
 func onStage(t *testing.T, s Settings, addr string, play func(*stage)) {
 	synctest.Test(t, func(t *testing.T) {
-		st := &stage{t: t, queue: &shelf{}}
-		st.server = New(newPolicy(t, s), st.queue, clock.System{}, slog.New(slog.DiscardHandler), nil)
-		ours, theirs := net.Pipe()
-		st.client = ours
-		st.server.take(0, farConn{theirs, addr})
-		go st.listen()
+		st := newStage(t, s, addr)
 		st.expect("220 relay.example.com")
 		play(st)
-		ours.Close()
+		st.client.Close()
 		st.server.stop()
 		st.server.conns.Wait()
 	})
+}
+
+// newStage is for the inside of a bubble. Nothing was said yet.
+func newStage(t *testing.T, s Settings, addr string) *stage {
+	ours, theirs := net.Pipe()
+	st := &stage{t: t, queue: &shelf{}, client: ours}
+	st.server = New(newPolicy(t, s), st.queue, clock.System{}, slog.New(slog.DiscardHandler), nil)
+	st.server.take(0, farConn{theirs, addr})
+	go st.listen()
+	return st
 }
 
 // listen notes what the server says.
