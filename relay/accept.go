@@ -12,10 +12,6 @@ import (
 	"backstamp/rewrite"
 )
 
-// receivedMax is how many Received fields a message may have: more is a loop
-// (RFC 5321 section 6.3).
-const receivedMax = 30
-
 // accept makes a message of the transaction and its content and hands it to
 // the queue. The message is durable when it returns nil. The content is closed
 // in any case.
@@ -68,8 +64,8 @@ func (s *session) judge(content mail.Content) (*mail.Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n := len(h.All("Received")); n >= receivedMax {
-		return nil, refusal(554, "5.4.6", fmt.Sprintf("mail loop: %d Received fields", n))
+	if err := looping(h, tx.policy.hostname); err != nil {
+		return nil, err
 	}
 	mender := quirk.Mender{Charset: client.Charset, DefaultDomain: tx.policy.defaultDomain, UTF8: tx.utf8, Legacy: s.peer.legacy}
 	original := h

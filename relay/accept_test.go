@@ -205,3 +205,26 @@ func TestHeloName(t *testing.T) {
 		}
 	}
 }
+
+// TestOwnLoop: a message that comes back goes round a few times and no more; one
+// that others passed on is none of that.
+func TestOwnLoop(t *testing.T) {
+	for host, want := range map[string]int{"relay.example.com": passesMax, "other.example.com": passesMax + 3} {
+		content, rounds := "From: a@example.com\n\n", 0
+		for ; rounds < passesMax+3; rounds++ {
+			said, all := recite(newPolicy(t, settings(t)), "127.0.0.1", strings.NewReader("EHLO app.test\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<r@dest.test>\r\nDATA\r\n"+
+				strings.ReplaceAll(content, "\n", "\r\n")+".\r\n"))
+			if len(all) == 0 {
+				if !strings.Contains(said, "\r\n554 5.4.6 mail loop") {
+					t.Fatalf("said %s", said)
+				}
+				break
+			}
+			trace := strings.ReplaceAll(all[0].m.Detail.Header.Add[0], "relay.example.com", host)
+			content = strings.ReplaceAll(trace, "\r\n", "\n") + "\n" + content
+		}
+		if rounds != want {
+			t.Errorf("by %s: %d rounds, want %d", host, rounds, want)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"errors"
 	"strings"
 
 	"github.com/emersion/go-sasl"
@@ -29,11 +30,14 @@ func (f *front) auth(cmd command) error {
 		return err
 	}
 	f.say(r)
-	if r.Positive() {
+	switch {
+	case r.Positive():
 		f.loggedIn(mech)
-	}
-	if r.Code != 535 {
 		return nil
+	case r.Code == 421:
+		return errHangUp
+	case r.Code != 535 && r.Code != 454:
+		return f.idled()
 	}
 	f.server.metrics.logins.WithLabelValues("refused").Inc()
 	f.refused(r)
@@ -129,10 +133,10 @@ func (s *session) Auth(mech string) (sasl.Server, error) {
 
 // authenticate ends an exchange. What was given goes to no log.
 func (s *session) authenticate(username, password string) error {
-	a := s.server.policy.Load().login(username, password)
-	if a == nil {
+	a, err := s.guess(username, password)
+	if err != nil {
 		s.server.log.Warn("login refused", "addr", s.peer.addr.String())
-		return smtp.ErrAuthFailed
+		return err
 	}
 	s.account, s.user, s.peer.account = a.name, username, a.name
 	s.peer.user = clipped(username)
@@ -147,7 +151,7 @@ type plainServer struct{ sasl.Server }
 // Next takes the one response.
 func (p plainServer) Next(response []byte) (challenge []byte, done bool, err error) {
 	challenge, done, err = p.Server.Next(response)
-	if err != nil {
+	if said := (*smtp.SMTPError)(nil); err != nil && !errors.As(err, &said) {
 		err = smtp.ErrAuthFailed
 	}
 	return challenge, done, err

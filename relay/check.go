@@ -110,10 +110,8 @@ func newDoor(i int, l Listener) (*door, error) {
 	default:
 		errs = append(errs, settingf("auth", "unknown word %q; expected off, optional or required", l.Auth))
 	}
-	if len(l.ProxyProtocol) > 0 {
-		errs = append(errs, settingf("proxy_protocol", "not there yet; expected an empty list"))
-	}
-	errs = append(errs, wideNetworks(l.Clients, fmt.Sprintf("listeners.%d.clients", i)), d.loadTLS(settingf))
+	errs = append(errs, wideNetworks(l.Clients, fmt.Sprintf("listeners.%d.clients", i)),
+		wideNetworks(l.ProxyProtocol, fmt.Sprintf("listeners.%d.proxy_protocol", i)), d.loadTLS(settingf))
 	if !d.loopback && len(l.Clients) == 0 && !(l.Auth == authRequired && l.TLS != tlsOff) {
 		errs = append(errs, settingf("clients", "empty, and %s can be reached from other machines; "+
 			"expected their networks, or auth: required with tls: starttls or implicit", l.Address))

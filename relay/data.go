@@ -110,7 +110,7 @@ func (f *front) bdat(cmd command) error {
 			return err
 		}
 		f.say(replyOf(refusal(503, "5.5.1", "bad sequence of commands")))
-		return nil
+		return f.idled()
 	}
 	t := f.transfer
 	if t == nil {
@@ -118,6 +118,7 @@ func (f *front) bdat(cmd command) error {
 			return err
 		}
 	}
+	before := t.in.octets
 	for size > 0 {
 		p, err := f.ahead(int(min(size, chunkSize)))
 		if err != nil {
@@ -133,7 +134,7 @@ func (f *front) bdat(cmd command) error {
 	if last {
 		return t.finish()
 	}
-	return t.proceed()
+	return t.proceed(before)
 }
 
 // parseChunk reads the argument of BDAT.
@@ -194,11 +195,15 @@ func (t *transfer) refuse(err error) error {
 	return err
 }
 
-// proceed answers a chunk that is not the last.
-func (t *transfer) proceed() error {
+// proceed answers a chunk that is not the last; before it so many octets were
+// there.
+func (t *transfer) proceed(before int64) error {
 	if t.verdict == nil {
 		t.say(replyOf(refusal(250, "2.0.0", "chunk taken")))
-		return nil
+		if t.in.octets > before {
+			return nil
+		}
+		return t.idled()
 	}
 	return t.conclude()
 }
@@ -236,8 +241,11 @@ func (t *transfer) conclude() error {
 	if t.verdict.Positive() {
 		t.bad, t.idle = 0, 0
 	}
-	if t.verdict.Code == 421 {
+	switch {
+	case t.verdict.Code == 421:
 		return errHangUp
+	case !t.verdict.Positive():
+		return t.idled()
 	}
 	return nil
 }

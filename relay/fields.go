@@ -19,6 +19,43 @@ func (s *session) received(m *mail.Message) string {
 		heloName(s.conn.Hostname()), literal, s.tx.policy.hostname, s.protocol(), m.ID, m.Received.Format(time.RFC1123Z))
 }
 
+// How many Received fields a message may have, and how many of our own: more is
+// a loop (RFC 5321 section 6.3). A list or a forwarding server may bring a
+// message here more than once; a provider that sends it back does so for ever.
+const (
+	receivedMax = 30
+	passesMax   = 5
+)
+
+// looping returns the refusal of a message that goes round.
+func looping(h mail.Header, hostname string) error {
+	all, own := h.All("Received"), 0
+	for _, field := range all {
+		if isOwn(field.Value(), hostname) {
+			own++
+		}
+	}
+	switch {
+	case len(all) >= receivedMax:
+		return refusal(554, "5.4.6", fmt.Sprintf("mail loop: %d Received fields", len(all)))
+	case own >= passesMax:
+		return refusal(554, "5.4.6", fmt.Sprintf("mail loop: it was here %d times", own))
+	}
+	return nil
+}
+
+// isOwn reports whether a Received field is one that received makes.
+func isOwn(field, hostname string) bool {
+	words := strings.Fields(field)
+	for i, word := range words {
+		if word == "by" && i+5 < len(words) && words[i+1] == hostname && words[i+2] == "with" && words[i+4] == "id" {
+			_, err := mail.ParseID(strings.TrimSuffix(words[i+5], ";"))
+			return err == nil
+		}
+	}
+	return false
+}
+
 // protocol names how the message came (RFC 3848, RFC 6531 section 4.3).
 func (s *session) protocol() string {
 	if !s.peer.esmtp {

@@ -22,7 +22,7 @@ import (
 // The bounds of what a client may do without handing in a message.
 const (
 	badMax  = 10   // commands that are none, or out of order
-	idleMax = 1000 // NOOP, RSET, VRFY and EHLO
+	idleMax = 1000 // NOOP, RSET, VRFY and EHLO, and all that is refused
 )
 
 // Each connection has a buffer for the commands that a client pipelines, and
@@ -44,6 +44,8 @@ type front struct {
 	policy *Policy // as it was when the client came
 	door   *door
 	peer   *peer
+
+	counted netip.Prefix // whose connection it is; the server's, under its lock
 
 	wire  *wire
 	conn  net.Conn      // the wire, or TLS over it
@@ -72,14 +74,20 @@ func newFront(s *Server, listener int, conn net.Conn, addr netip.AddrPort) *fron
 		server: s,
 		policy: p,
 		door:   p.doors[listener],
-		peer:   &peer{listener: listener, addr: addr},
+		peer:   &peer{listener: listener},
 		wire:   &wire{Conn: conn},
 		end:    time.Now().Add(p.limits.Session),
 	}
-	f.peer.legacy = f.door.legacy(addr.Addr()) || p.client(addr.Addr()).Legacy
-	f.peer.tolerated = f.peer.legacy || addr.Addr().IsLoopback()
+	f.from(addr)
 	f.use(f.wire)
 	return f
+}
+
+// from says where the client is.
+func (f *front) from(addr netip.AddrPort) {
+	f.peer.addr = addr
+	f.peer.legacy = f.door.legacy(addr.Addr()) || f.policy.client(addr.Addr()).Legacy
+	f.peer.tolerated = f.peer.legacy || addr.Addr().IsLoopback()
 }
 
 // use makes conn what the client is spoken to over. What was read ahead from
@@ -127,6 +135,11 @@ func (f *front) serve() {
 
 // open brings the connection to its banner.
 func (f *front) open() error {
+	if f.door.proxies(f.peer.addr.Addr()) {
+		if err := f.introduce(); err != nil {
+			return err
+		}
+	}
 	if f.door.TLS == tlsImplicit {
 		if err := f.handshake(); err != nil {
 			return err
@@ -210,6 +223,8 @@ func (f *front) command(cmd command) error {
 	switch {
 	case cmd.web():
 		return refusal(421, "4.7.0", "this is an SMTP server")
+	case cmd.verb == "PROXY":
+		return refusal(421, "4.7.0", "no PROXY header is believed from your address")
 	case f.last && cmd.verb != "QUIT":
 		return refusal(421, "4.7.0", "no further mail after an ambiguous end of data; connect again")
 	case !cmd.known():
@@ -285,7 +300,7 @@ func (f *front) path(cmd command) error {
 		r := replyOf(asReply(err))
 		f.say(r)
 		f.refused(r)
-		return nil
+		return f.idled()
 	}
 	return f.propose(cmd.verb, r.keyword, p)
 }
@@ -333,9 +348,14 @@ func (f *front) answer(cmd command, r mail.Reply) error {
 	switch {
 	case r.Code == 421 || cmd.verb == "QUIT":
 		return errHangUp
-	case cmd.verb == "MAIL" || cmd.verb == "RCPT" || cmd.verb == "QUIT":
-		return nil
+	case (cmd.verb == "MAIL" || cmd.verb == "RCPT") && (r.Positive() || r.Code == 452):
+		return nil // a list that is too long says nothing of the others in it
 	}
+	return f.idled()
+}
+
+// idled counts a command that brought no message nearer.
+func (f *front) idled() error {
 	if f.idle++; f.idle > idleMax {
 		return refusal(421, "4.7.0", "too many commands without a message")
 	}

@@ -78,11 +78,46 @@ func TestLongLines(t *testing.T) {
 	}
 }
 
-// TestBusyWork: a client that only keeps the server busy is sent away.
+// TestBusyWork: a client that only keeps the server busy is sent away, however
+// it does that.
 func TestBusyWork(t *testing.T) {
-	said, _ := recite(newPolicy(t, settings(t)), "127.0.0.1", strings.NewReader(strings.Repeat("RSET\r\nNOOP\r\nVRFY x\r\n", idleMax)))
-	if n := strings.Count(said, "\n"); n > idleMax+10 || !strings.HasSuffix(said, "421 4.7.0 too many commands without a message\r\n") {
-		t.Errorf("%d replies, the last %q", n, said[len(said)-80:])
+	const envelope = "MAIL FROM:<a@example.com>\r\nRCPT TO:<r@dest.test>\r\n"
+	for name, round := range map[string]string{
+		"nothing":           "RSET\r\nNOOP\r\nVRFY x\r\n",
+		"no path":           "MAIL FROM:<a b>\r\n",
+		"no such parameter": "MAIL FROM:<a@example.com> X=Y\r\n",
+		"no such recipient": envelope + strings.Repeat("RCPT TO:<nobody@[1.2]>\r\n", 50) + "RSET\r\n",
+		"no such login":     "AUTH NOTHING\r\nAUTH PLAIN\r\n*\r\n",
+		"no content":        envelope + "BDAT 0\r\nBDAT 0\r\nRSET\r\n",
+		"no transaction":    "BDAT 3\r\nabcRSET\r\n",
+		"no sender":         envelope + "DATA\r\nFrom: a@elsewhere.test\r\n\r\n.\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			said, all := recite(newPolicy(t, settings(t)), "127.0.0.1", strings.NewReader("EHLO c\r\n"+strings.Repeat(round, 2*idleMax)))
+			if n := strings.Count(said, "\n"); n > 5*idleMax || !strings.HasSuffix(said, "421 4.7.0 too many commands without a message\r\n") {
+				t.Errorf("%d replies, the last %q", n, said[max(0, len(said)-80):])
+			}
+			if len(all) > 0 {
+				t.Errorf("%d mails kept", len(all))
+			}
+		})
+	}
+}
+
+// TestLongLists: a list of recipients that is too long is no reason to lose
+// those that there was room for.
+func TestLongLists(t *testing.T) {
+	var list strings.Builder
+	for i := range 10_000 {
+		fmt.Fprintf(&list, "RCPT TO:<r%d@dest.test>\r\n", i)
+	}
+	text := "EHLO c\r\nMAIL FROM:<a@example.com>\r\n" + list.String() + "DATA\r\nFrom: a@example.com\r\n\r\n.\r\nQUIT\r\n"
+	said, all := recite(newPolicy(t, settings(t)), "192.0.2.7", strings.NewReader(text))
+	if n := strings.Count(said, "\n452 4.5.3"); n != 9_995 {
+		t.Errorf("%d recipients refused", n)
+	}
+	if len(all) != 1 || len(all[0].m.Recipients) != 5 {
+		t.Errorf("%d mails kept: %v", len(all), said[len(said)-200:])
 	}
 }
 

@@ -66,6 +66,10 @@ func clientAddr(conn net.Conn) netip.AddrPort {
 	if err != nil {
 		return netip.AddrPort{}
 	}
+	return plainAddr(addr)
+}
+
+func plainAddr(addr netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(addr.Addr().Unmap().WithZone(""), addr.Port())
 }
 
@@ -80,33 +84,68 @@ func clientOf(addr netip.Addr) netip.Prefix {
 	return p
 }
 
-// enter counts a connection in, or says why there is no room for it.
+// enter counts a connection in, or says why there is no room for it. What comes
+// by way of a proxy is counted as its client's once that is known.
 func (s *Server) enter(f *front) (why string) {
-	limits := f.policy.limits
-	client := clientOf(f.peer.addr.Addr())
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case len(s.fronts) >= limits.Connections:
-		return "connections"
-	case !f.peer.addr.Addr().IsLoopback() && s.counts[client] >= limits.ConnectionsPerClient:
-		return "client"
+	if why := s.room(f); why != "" {
+		return why
 	}
+	s.count(f)
 	s.fronts[f] = struct{}{}
-	s.counts[client]++
 	s.conns.Add(1)
 	s.metrics.connections.Inc()
 	s.metrics.open.Inc()
 	return ""
 }
 
+// admit counts a connection that came by way of a proxy as its client's, or says
+// why there is no room for it.
+func (s *Server) admit(f *front) (why string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.fronts, f) // it is not to stand in its own way
+	why = s.room(f)
+	s.fronts[f] = struct{}{}
+	if why == "" {
+		s.count(f)
+	}
+	return why
+}
+
+// room says why there is none. A quarter is kept for those whom the listener is
+// meant for: strangers, however many they are, keep nobody of them out. The
+// caller holds mu.
+func (s *Server) room(f *front) (why string) {
+	limits, addr := f.policy.limits, f.peer.addr.Addr()
+	most, proxied := limits.Connections, f.door.proxies(addr)
+	if !proxied && !f.door.lists(addr) && !addr.IsLoopback() {
+		most -= most / 4
+	}
+	switch {
+	case len(s.fronts) >= most:
+		return "connections"
+	case !proxied && !addr.IsLoopback() && s.counts[clientOf(addr)] >= limits.ConnectionsPerClient:
+		return "client"
+	}
+	return ""
+}
+
+// count adds a connection to its client's. The caller holds mu.
+func (s *Server) count(f *front) {
+	if addr := f.peer.addr.Addr(); !f.door.proxies(addr) {
+		f.counted = clientOf(addr)
+		s.counts[f.counted]++
+	}
+}
+
 // leave counts it out.
 func (s *Server) leave(f *front) {
-	client := clientOf(f.peer.addr.Addr())
 	s.mu.Lock()
 	delete(s.fronts, f)
-	if s.counts[client]--; s.counts[client] == 0 {
-		delete(s.counts, client)
+	if s.counts[f.counted]--; s.counts[f.counted] <= 0 {
+		delete(s.counts, f.counted)
 	}
 	s.mu.Unlock()
 	s.metrics.open.Dec()

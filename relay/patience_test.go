@@ -3,6 +3,7 @@ package relay
 import (
 	"bytes"
 	"context"
+	"io"
 	"log/slog"
 	"net"
 	"strings"
@@ -30,18 +31,23 @@ type stage struct {
 // banner.
 func onStage(t *testing.T, s Settings, addr string, play func(*stage)) {
 	synctest.Test(t, func(t *testing.T) {
-		st := &stage{t: t, queue: &shelf{}}
-		st.server = New(newPolicy(t, s), st.queue, clock.System{}, slog.New(slog.DiscardHandler), nil)
-		ours, theirs := net.Pipe()
-		st.client = ours
-		st.server.take(0, farConn{theirs, addr})
-		go st.listen()
+		st := newStage(t, s, addr)
 		st.expect("220 relay.example.com")
 		play(st)
-		ours.Close()
+		st.client.Close()
 		st.server.stop()
 		st.server.conns.Wait()
 	})
+}
+
+// newStage is for the inside of a bubble. Nothing was said yet.
+func newStage(t *testing.T, s Settings, addr string) *stage {
+	ours, theirs := net.Pipe()
+	st := &stage{t: t, queue: &shelf{}, client: ours}
+	st.server = New(newPolicy(t, s), st.queue, clock.System{}, slog.New(slog.DiscardHandler), nil)
+	st.server.take(0, farConn{theirs, addr})
+	go st.listen()
+	return st
 }
 
 // listen notes what the server says.
@@ -168,6 +174,32 @@ func TestDeafClient(t *testing.T) {
 		defer ours.Close()
 		s.take(0, farConn{theirs, "127.0.0.1"})
 		s.conns.Wait()
+	})
+}
+
+// TestHalfDeafClient: nor does one that reads a reply now and then stay longer
+// than a session may last.
+func TestHalfDeafClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(newPolicy(t, settings(t)), &shelf{}, clock.System{}, slog.New(slog.DiscardHandler), nil)
+		ours, theirs := net.Pipe()
+		defer ours.Close()
+		began := time.Now()
+		s.take(0, farConn{theirs, "127.0.0.1"})
+		go io.Copy(ours, strings.NewReader(strings.Repeat("HELP\r\n", 100_000)))
+		var listening sync.WaitGroup
+		listening.Go(func() {
+			for one := make([]byte, 512); ; time.Sleep(9 * time.Second) {
+				if _, err := ours.Read(one); err != nil {
+					return
+				}
+			}
+		})
+		s.conns.Wait()
+		defer listening.Wait()
+		if d := time.Since(began); d > time.Minute+2*farewellTime {
+			t.Errorf("it stayed for %v", d)
+		}
 	})
 }
 

@@ -26,6 +26,10 @@ type peer struct {
 	body       mail.Body // content that comes in, until the session takes it
 }
 
+// forget drops what the client said of itself in the clear (RFC 3207 section
+// 4.2): somebody between may have said it.
+func (p *peer) forget() { p.helo, p.user, p.account, p.esmtp = "", "", "", false }
+
 // quirk notes an oddity of the transaction that runs or begins.
 func (p *peer) quirk(names ...string) { p.quirks = union(p.quirks, names) }
 

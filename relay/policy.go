@@ -47,7 +47,7 @@ type Listener struct {
 	Legacy        bool           // those in Clients may speak as no standard has it
 	Cert, Key     string         // files in PEM
 	MinTLS        string         // 1.0 to 1.3; "" is 1.2
-	ProxyProtocol []netip.Prefix // must be empty, as yet
+	ProxyProtocol []netip.Prefix // proxies, each of whose connections begins with a PROXY header that is believed
 }
 
 // A Client is the policy for some machines. It admits nobody.

@@ -62,7 +62,7 @@ func TestNewPolicyErrors(t *testing.T) {
 		{"TLS version", func(s *Settings) {
 			s.Listeners[0].TLS, s.Listeners[0].Cert, s.Listeners[0].Key, s.Listeners[0].MinTLS = "implicit", cert, key, "3.0"
 		}, "listeners.0.min_tls"},
-		{"proxy protocol", func(s *Settings) { s.Listeners[0].ProxyProtocol = networks("10.0.0.0/8") }, "listeners.0.proxy_protocol"},
+		{"proxy protocol", func(s *Settings) { s.Listeners[0].ProxyProtocol = networks("0.0.0.0/0") }, "listeners.0.proxy_protocol.0"},
 		{"everybody listed", func(s *Settings) {
 			s.Listeners[0].Clients = networks("0.0.0.0/0", "::/0", "128.0.0.0/1", "2000::/3", "::ffff:0:0/96")
 		}, "listeners.0.clients.0 listeners.0.clients.1 listeners.0.clients.2 listeners.0.clients.3 listeners.0.clients.4"},

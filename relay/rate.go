@@ -104,13 +104,24 @@ func (s *session) pace(ctx context.Context, rate Rate) error {
 		if clk.Now().Add(wait).After(patience) {
 			return s.tooFast(wait)
 		}
-		timer := clk.NewTimer(wait)
-		select {
-		case <-timer.C():
-		case <-ctx.Done():
-			timer.Stop()
-			return mail.ErrBroken // the server ends: 421
+		if err := s.server.rest(ctx, wait); err != nil {
+			return err
 		}
+	}
+}
+
+// rest keeps a client waiting.
+func (s *Server) rest(ctx context.Context, wait time.Duration) error {
+	if wait <= 0 {
+		return nil
+	}
+	timer := s.clock.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C():
+		return nil
+	case <-ctx.Done():
+		return mail.ErrBroken // the server ends: 421
 	}
 }
 

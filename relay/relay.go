@@ -57,6 +57,7 @@ type Server struct {
 
 	visitors *Visitors // nil: nobody keeps account
 	rates    rates
+	guesses  guesses
 
 	running context.Context // ends when nothing is waited for any more
 	stop    context.CancelFunc
@@ -81,6 +82,7 @@ func New(p *Policy, q Queue, clk clock.Clock, log *slog.Logger, reg prometheus.R
 		fronts:  map[*front]struct{}{},
 		counts:  map[netip.Prefix]int{},
 		rates:   rates{buckets: map[netip.Prefix]*bucket{}},
+		guesses: guesses{known: map[guesser]*guessing{}},
 		wide:    sync.Pool{New: func() any { return bufio.NewReaderSize(nil, wideBuffer) }},
 	}
 	s.running, s.stop = context.WithCancel(context.Background())

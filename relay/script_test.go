@@ -44,6 +44,7 @@ func newReciter(p *Policy) *reciter {
 // server said and what it kept.
 func (r *reciter) recite(addr string, client io.Reader) (said string, all []kept) {
 	r.queue.kept = nil
+	clear(r.server.guesses.known)
 	conn := &scriptConn{Reader: client}
 	newFront(r.server, 0, conn, netip.AddrPortFrom(netip.MustParseAddr(addr), 4321)).serve()
 	return conn.said.String(), r.queue.all()

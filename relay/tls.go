@@ -43,6 +43,7 @@ func (f *front) startTLS(cmd command) error {
 	}
 	f.greeted = false
 	f.reset()
+	f.peer.forget()
 	_, err := f.startInner()
 	return err
 }

@@ -46,6 +46,34 @@ func TestTLSTransaction(t *testing.T) {
 	}
 }
 
+// TestNothingSurvivesStartTLS: who said what in the clear is not known.
+func TestNothingSurvivesStartTLS(t *testing.T) {
+	s, trust := withTLS(t, "starttls")
+	r := start(t, s)
+	c := r.dial()
+	c.Expect("EHLO c", "250")
+	c.Expect("AUTH PLAIN AHNob3AAc2VjcmV0", "235")
+	c.Expect("MAIL FROM:<a@example.com>", "250")
+	c.Expect("RCPT TO:<victim@dest.test>", "250")
+	c.Expect("BDAT 0", "250")
+	c.Expect("STARTTLS", "220")
+	c.StartTLS(trust)
+	c.Expect("MAIL FROM:<a@example.com>", "503")
+	c.Expect("HELO d", "250")
+	if got := c.SendMail("a@example.com", []string{"r@dest.test"}, "From: a@example.com\n\n"); !strings.HasPrefix(got, "250 ") {
+		t.Fatal(got)
+	}
+	r.server.each(func(f *front) {
+		if f.peer.user != "" || f.peer.account != "" || f.peer.esmtp {
+			t.Errorf("still known: %+v", f.peer)
+		}
+	})
+	m := r.queue.all()[0].m
+	if strings.Join(m.Recipients, " ") != "r@dest.test" || m.Detail.Client.User != "" {
+		t.Errorf("for %v from %+v", m.Recipients, m.Detail.Client)
+	}
+}
+
 func TestOldTLS(t *testing.T) {
 	s, trust := withTLS(t, "implicit")
 	s.Listeners[0].MinTLS = "1.3"

@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// farewellTime is what is left for the last words of a session.
+const farewellTime = time.Second
+
 // A wire is the socket of one connection with the deadlines of whoever reads
 // it: each Read may be silent for a while, and all of them end by a time.
 // Under TLS it lies below the TLS layer, so that a record that trickles in is
@@ -65,10 +68,18 @@ func (w *wire) Read(p []byte) (int, error) {
 }
 
 // Write writes; a client that does not read its replies may not hold it up for
-// longer than it may be silent.
+// longer than it may be silent, nor for long once the session is over.
 func (w *wire) Write(p []byte) (int, error) {
 	w.mu.Lock()
-	w.Conn.SetWriteDeadline(time.Now().Add(w.silence))
+	now := time.Now()
+	at := now.Add(w.silence)
+	if at.After(w.by) {
+		at = w.by
+	}
+	if least := now.Add(farewellTime); at.Before(least) {
+		at = least
+	}
+	w.Conn.SetWriteDeadline(at)
 	w.mu.Unlock()
 	return w.Conn.Write(p)
 }

@@ -36,6 +36,11 @@ func Connect(t testing.TB, addr string) *Client {
 	}
 	t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(3 * patience))
+	return NewClient(t, conn)
+}
+
+// NewClient returns a client on a connection that is the caller's to close.
+func NewClient(t testing.TB, conn net.Conn) *Client {
 	return &Client{Conn: conn, t: t, r: bufio.NewReader(conn)}
 }
 
