@@ -18,7 +18,7 @@ type Kill struct {
 	Cycle   int
 	Point   string // "" at a random time
 	Reached bool   // the relay ended itself at the point
-	Broken  int    // copies that came last on the connections to the sink that it broke
+	Broken  int    // copies that may not have been recorded, on the connections to the sink that it broke
 }
 
 // A Ledger knows what the relay answered with 250 and what came out of it. All

@@ -17,7 +17,7 @@ type Report struct {
 	Copies     int   `json:"copies"`     // that came, each counted once
 	Lost       int   `json:"lost"`       // copies of accepted messages that never came
 	Duplicates int   `json:"duplicates"` // copies that came again
-	InFlight   int   `json:"in_flight"`  // copies that came last on connections that the kills broke: the bound of duplicates
+	InFlight   int   `json:"in_flight"`  // copies that may not have been recorded when the kills broke their connections: the bound of duplicates
 	AfterDrop  int   `json:"after_drop"` // copies that came again since the sink had taken them and did not say so
 	Damaged    int   `json:"damaged"`
 	Unseen     int   `json:"unseen"`  // messages that came though the sender saw no 250

@@ -57,9 +57,10 @@ func Listen(addr string, f Flaky, take func(rcpts []string, content []byte, answ
 func (s *Sink) Addr() string { return s.listener.Addr().String() }
 
 // Broken waits until all connections have ended, as they do when the relay is
-// killed, and returns how many copies came last on those that did so without
-// QUIT and not by the sink's own doing, since it was called before. The relay may
-// not have recorded the reply to each, so that as many may come again.
+// killed, and returns how many copies came in the last two transactions on those
+// that did so without QUIT and not by the sink's own doing, since it was called
+// before. The relay may not have recorded the reply to each, so that as many may
+// come again: it begins the next transaction while it records the last one.
 func (s *Sink) Broken() int {
 	for limit := time.Now().Add(patience); s.open() > 0 && time.Now().Before(limit); {
 		time.Sleep(time.Millisecond)
@@ -126,7 +127,7 @@ func (s *Sink) serve(c net.Conn) {
 	defer s.mu.Unlock()
 	delete(s.conns, c)
 	if err != errDropped && err != errQuit {
-		s.broken += in.last
+		s.broken += in.last + in.prior
 	}
 }
 
@@ -159,6 +160,7 @@ type inbound struct {
 	fate  fate
 	rcpts []string
 	last  int // copies in the last transaction that was taken
+	prior int // and in the one before
 }
 
 const refused = "451 4.3.0 not now"
@@ -232,7 +234,7 @@ func (c *inbound) data() error {
 		return c.say(refused)
 	}
 	c.sink.take(c.rcpts, content, !c.fate.after)
-	c.rcpts, c.last = nil, len(c.rcpts)
+	c.rcpts, c.last, c.prior = nil, len(c.rcpts), c.last
 	if c.fate.after {
 		return errDropped
 	}

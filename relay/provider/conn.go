@@ -181,11 +181,7 @@ func (c *conn) handshake(ctx context.Context) error {
 	})
 	c.tcp.SetDeadline(in(c.set.Timeouts.Command))
 	if err := conn.HandshakeContext(ctx); err != nil {
-		e := broken("TLS", err)
-		if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-			e.why = explain("certificate", e.Class)
-		}
-		return e
+		return broken("TLS", err)
 	}
 	c.tcp.SetDeadline(time.Time{})
 	c.use(conn)

@@ -2,6 +2,8 @@ package provider
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -80,11 +82,34 @@ func failure(stage, topic, class string, err error) *Error {
 func broken(stage string, err error) *Error {
 	topic := "broken"
 	if connecting(stage) {
-		topic = "unreachable"
+		topic = kept(err)
 	}
 	e := failure(stage, topic, mail.ClassTemporary, plain(err))
 	e.Unreachable = connecting(stage)
 	return e
+}
+
+// kept is the topic of what keeps a conversation from beginning.
+func kept(err error) string {
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return "not-tls"
+	}
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
+		return "certificate-expired"
+	}
+	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+		return "certificate-name"
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return "certificate"
+	}
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "refused"
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return "silent"
+	}
+	return "unreachable"
 }
 
 // connecting reports whether a stage comes before a provider can be asked
@@ -103,7 +128,10 @@ func cancelled(ctx context.Context, err error) error {
 	if ctx.Err() == nil || !errors.As(err, &e) || !e.Reply.IsZero() {
 		return err
 	}
-	e.Err, e.Unreachable = context.Cause(ctx), false
+	if e.Err = context.Cause(ctx); e.Unreachable && errors.Is(ctx.Err(), context.DeadlineExceeded) && e.Stage != "DNS" && e.Stage != "TCP" {
+		e.why = explain("silent", e.Class)
+	}
+	e.Unreachable = false
 	return e
 }
 
