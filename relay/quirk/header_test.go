@@ -134,11 +134,19 @@ func TestHeaderGrowth(t *testing.T) {
 	for name, unit := range map[string]string{
 		"Subject": "é ", "X": "é=?a?b?c?= ", "From": "é ", "To": "é<a@b>,", "Cc": "(é(", "Reply-To": `"é" `, "Sender": "=?a?b?c?= é ",
 	} {
-		raw := name + ": " + strings.Repeat(unit, ours.HeaderMax/len(unit))
-		begun := time.Now()
-		Mender{Charset: "cp949", Legacy: true, DefaultDomain: "a.test"}.Header(ours.Header{{Name: name, Raw: []byte(raw + "\r\n")}})
-		if d := time.Since(begun); d > 3*time.Second {
-			t.Errorf("%s: %v", name, d)
+		took := func(size int) (least time.Duration) {
+			raw := name + ": " + strings.Repeat(unit, size/len(unit))
+			for range 3 { // others use the machine too
+				begun := time.Now()
+				Mender{Charset: "cp949", Legacy: true, DefaultDomain: "a.test"}.Header(ours.Header{{Name: name, Raw: []byte(raw + "\r\n")}})
+				if d := time.Since(begun); least == 0 || d < least {
+					least = d
+				}
+			}
+			return least
+		}
+		if small, large := took(ours.HeaderMax/32), took(ours.HeaderMax/4); large > 30*small {
+			t.Errorf("%s: %v, and %v for eight times as much", name, small, large)
 		}
 	}
 }
