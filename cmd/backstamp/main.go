@@ -137,9 +137,9 @@ Start with: backstamp serve`,
 	root.AddCommand(
 		p.serveCommand(), p.reloadCommand(), p.checkCommand(), p.statusCommand(), p.clientsCommand(),
 		p.messagesCommand(), p.showCommand(), p.eventsCommand(), p.queueCommand(),
-		p.rewriteCommand(), p.simulateCommand(), p.testCommand(), p.selftestCommand(), p.keysCommand(), p.backupCommand(), p.compactCommand(), p.providersCommand(), p.sendmailCommand(), p.versionCommand(),
+		p.rewriteCommand(), p.simulateCommand(), p.testCommand(), p.doctorCommand(), p.selftestCommand(), p.keysCommand(), p.backupCommand(), p.compactCommand(), p.providersCommand(), p.sendmailCommand(), p.versionCommand(),
 	)
-	for _, name := range []string{"doctor", "auth", "erase", "suppress", "man"} {
+	for _, name := range []string{"auth", "erase", "suppress", "man"} {
 		root.AddCommand(laterCommand(name))
 	}
 	return root
