@@ -14,11 +14,12 @@ import (
 	"backstamp/mail"
 	"backstamp/relay/provider"
 	"backstamp/relay/provider/catalogue"
+	"backstamp/relay/sender"
 	"backstamp/web"
 )
 
 func (p *program) doctorCommand() *cobra.Command {
-	return p.jsonFlag(&cobra.Command{
+	c := p.jsonFlag(&cobra.Command{
 		Use: "doctor", Short: "Examine the providers without sending, the tracking URL, clock, disk and permissions", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			conf, h, err := p.tryHouse()
@@ -29,6 +30,11 @@ func (p *program) doctorCommand() *cobra.Command {
 			return p.report(p.examine(c.Context(), conf, h.providers))
 		},
 	})
+	c.AddCommand(p.jsonFlag(&cobra.Command{
+		Use: "sender ADDR", Short: "Ask DNS what recipients will conclude of mail from an address", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error { return p.doctorSender(c.Context(), args[0]) },
+	}))
+	return c
 }
 
 // The states of a symptom, from the best to the worst. The strings are API.
@@ -47,6 +53,7 @@ type symptom struct {
 	explain *mail.Explain // nil where nothing needs to be done
 	took    time.Duration
 	steps   []provider.Step // of a provider
+	outlook *sender.Outlook // for recipients
 }
 
 // because gives a symptom that is not fine the words of the catalogue.
@@ -105,6 +112,7 @@ type symptomRow struct {
 	Explain *web.ExplainRow `json:"explain"`
 	Ms      int64           `json:"ms"`
 	Steps   []stepRow       `json:"steps,omitempty"`
+	*outlookRow
 }
 
 // report prints what was found; how bad it is, is in the exit code.
@@ -117,15 +125,27 @@ func (p *program) report(all []symptom) error {
 			}
 			continue
 		}
-		t.row(f.state, f.check, f.subject, f.text)
+		if f.check != toPublish {
+			t.row(f.state, f.check, f.subject, f.text)
+		}
 	}
 	if err := t.fold(terminal).flush(p.out); err != nil {
 		return err
 	}
 	if !p.json {
+		p.showRecords(all)
 		p.explainAll(all)
 	}
 	return verdict(all)
+}
+
+// showRecords prints what is to be published, each on a line to be copied.
+func (p *program) showRecords(all []symptom) {
+	for _, f := range all {
+		if f.check == toPublish {
+			fmt.Fprintf(p.out, "\n%s %s TXT\n  %s\n", f.check, mail.Escape(f.subject), mail.Escape(f.text))
+		}
+	}
 }
 
 // explainAll says what the symptoms mean, what several have in common once.
@@ -148,6 +168,9 @@ func (p *program) symptomRow(f symptom) symptomRow {
 	row := symptomRow{Check: f.check, Subject: f.subject, State: f.state, Text: f.text, Explain: web.NewExplainRow(f.explain, p.language()), Ms: f.took.Milliseconds()}
 	for _, s := range f.steps {
 		row.Steps = append(row.Steps, p.stepRow(s, false))
+	}
+	if f.outlook != nil {
+		row.outlookRow = newOutlookRow(*f.outlook)
 	}
 	return row
 }
