@@ -41,6 +41,7 @@ type Config struct {
 	file  string           // the file, or builtin
 	set   map[string]place // the keys that were given, by path
 	names map[string][]string
+	plain []string // secrets that stand in the file itself
 }
 
 // Retention is how long content and events are kept. Zero keeps them for ever.
@@ -211,3 +212,7 @@ type Webhook struct {
 // Names returns the names in the block at key, such as accounts or
 // accounts.shop.providers, in the order of the file.
 func (c *Config) Names(key string) []string { return c.names[key] }
+
+// PlainSecrets returns the keys of the secrets that stand in the file itself,
+// not in one of their own or in the environment.
+func (c *Config) PlainSecrets() []string { return c.plain }

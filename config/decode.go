@@ -21,7 +21,8 @@ type decoder struct {
 	set      map[string]place
 	names    map[string][]string
 	problems Errors
-	left     int // values until valuesMax
+	plain    []string // secrets that stand in the file itself
+	left     int      // values until valuesMax
 }
 
 func newDecoder(s source, t *tree) *decoder {
@@ -256,6 +257,9 @@ func (d *decoder) scalar(at *place, n *yaml.Node, v reflect.Value, tag reflect.S
 	}
 	if isPath {
 		text = absolute(r.dir, text)
+	}
+	if v.Type() == reflect.TypeFor[Secret]() && text != "" && !changed && at.line > 0 {
+		d.plain = append(d.plain, at.path)
 	}
 	d.convert(*at, written, text, v, tag)
 	if v.Kind() == reflect.Bool || tag.Get("one") != "" {

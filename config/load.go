@@ -115,7 +115,7 @@ func (s source) decode() (*Config, Errors) {
 		at.line = 1
 	}
 	d.value(at, t.root, reflect.ValueOf(c).Elem(), "")
-	c.set, c.names = d.set, d.names
+	c.set, c.names, c.plain = d.set, d.names, d.plain
 	c.Tracking.trim()
 	return c, append(problems, d.problems...)
 }

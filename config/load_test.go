@@ -64,7 +64,7 @@ func TestDefaults(t *testing.T) {
 			Providers: map[string]Provider{"capture": {Preset: "capture"}},
 		}},
 	}
-	want.file, want.set, want.names = c.file, c.set, c.names
+	want.file, want.set, want.names, want.plain = c.file, c.set, c.names, c.plain
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}
@@ -154,7 +154,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 			},
 		}},
 	}
-	want.file, want.set, want.names = c.file, c.set, c.names
+	want.file, want.set, want.names, want.plain = c.file, c.set, c.names, c.plain
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}

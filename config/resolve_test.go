@@ -2,7 +2,9 @@ package config
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -61,5 +63,30 @@ func TestResolve(t *testing.T) {
 		if got, _, err := r.resolve(text); err == nil {
 			t.Errorf("%q: %q, want an error", text, got)
 		}
+	}
+}
+
+// What stands in the file itself is told from what it refers to.
+func TestPlainSecrets(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "backstamp.yaml")
+	text := `
+admin: {password: plain}
+accounts:
+  shop:
+    login: {username: shop, password: "${PASSWORD}"}
+    providers:
+      main: {preset: generic, host: smtp.example.com, username: joe, password: "also plain"}
+      spare: {preset: generic, host: smtp.example.net, username: joe, password: "env:PASSWORD"}
+    default_provider: main
+`
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(file, []string{"PASSWORD=x"}, []string{"accounts.shop.providers.spare.password=given"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"admin.password", "accounts.shop.providers.main.password"}; !slices.Equal(c.PlainSecrets(), want) {
+		t.Errorf("got %q, want %q", c.PlainSecrets(), want)
 	}
 }

@@ -25,20 +25,9 @@ func (p *program) checkCommand() *cobra.Command {
 
 // check says all that is wrong, or what is odd. It makes nothing on disk.
 func (p *program) check(ctx context.Context) error {
-	conf, err := p.load()
+	conf, h, err := p.tryHouse()
 	if err != nil {
 		return err
-	}
-	keys, err := spareKeys()
-	if err == nil && len(conf.Tracking.Keys) > 0 {
-		keys, err = openKeys(conf, p.clock)
-	}
-	if err != nil {
-		return err
-	}
-	h, err := p.build(conf, keys, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-	if err != nil {
-		return &exitError{exitUsage, err.Error()}
 	}
 	defer h.close()
 	if err := p.checkPorts(ctx, conf); err != nil {
@@ -52,6 +41,27 @@ func (p *program) check(ctx context.Context) error {
 	}
 	fmt.Fprintf(p.out, "ok: %d accounts, %d providers, %d listeners\n", len(conf.Accounts), len(h.providers), len(conf.Listeners))
 	return nil
+}
+
+// tryHouse builds what the configuration asks for, without keys on disk where
+// there are none, for those who only look. The caller closes it.
+func (p *program) tryHouse() (*config.Config, *house, error) {
+	conf, err := p.load()
+	if err != nil {
+		return nil, nil, err
+	}
+	keys, err := spareKeys()
+	if err == nil && len(conf.Tracking.Keys) > 0 {
+		keys, err = openKeys(conf, p.clock)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	h, err := p.build(conf, keys, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	if err != nil {
+		return nil, nil, &exitError{exitUsage, err.Error()}
+	}
+	return conf, h, nil
 }
 
 // checkPorts binds and frees every address. Those that the server of this

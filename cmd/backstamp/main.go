@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"backstamp/internal/clock"
+	"backstamp/relay/sender"
 )
 
 // Exit codes of every command.
@@ -47,7 +48,8 @@ type program struct {
 	out, err io.Writer
 	env      []string
 	clock    clock.Clock
-	roots    *x509.CertPool // of providers' certificates; nil: those of the system
+	roots    *x509.CertPool  // of providers' certificates; nil: those of the system
+	dns      sender.Resolver // that doctor asks about domains; nil: that of the system
 	// signals begins to deliver what SIGHUP, SIGTERM and SIGINT ask of serve;
 	// other commands end by them as any program does.
 	signals func() <-chan os.Signal
@@ -137,9 +139,9 @@ Start with: backstamp serve`,
 	root.AddCommand(
 		p.serveCommand(), p.reloadCommand(), p.checkCommand(), p.statusCommand(), p.clientsCommand(),
 		p.messagesCommand(), p.showCommand(), p.eventsCommand(), p.queueCommand(),
-		p.rewriteCommand(), p.simulateCommand(), p.testCommand(), p.selftestCommand(), p.keysCommand(), p.backupCommand(), p.compactCommand(), p.providersCommand(), p.sendmailCommand(), p.versionCommand(),
+		p.rewriteCommand(), p.simulateCommand(), p.testCommand(), p.doctorCommand(), p.selftestCommand(), p.keysCommand(), p.backupCommand(), p.compactCommand(), p.providersCommand(), p.sendmailCommand(), p.versionCommand(),
 	)
-	for _, name := range []string{"doctor", "auth", "erase", "suppress", "man"} {
+	for _, name := range []string{"auth", "erase", "suppress", "man"} {
 		root.AddCommand(laterCommand(name))
 	}
 	return root

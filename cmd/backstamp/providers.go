@@ -81,6 +81,10 @@ func presetLines(k *preset.Preset) []presetLine {
 		{"another From", senderMeaning(k.Sender.Is), source(k.Sender)},
 		{"a bulk mailer", yes(k.Bulk), source(k.Bulk)},
 		{"the null reverse-path", k.NullSender.Is, source(k.NullSender)},
+		{"its hosts are in the SPF of", k.SPF.Is, source(k.SPF)},
+		{"MAIL FROM has the domain of", k.ReturnPath.Is, source(k.ReturnPath)},
+		{"signs for", strings.Join(k.Mailboxes.Is, " "), source(k.Mailboxes)},
+		{"DKIM selectors", strings.Join(k.Selectors.Is, " "), source(k.Selectors)},
 	}
 	lines = append(lines, limitLines(k.Limits)...)
 	lines = append(lines, []presetLine{

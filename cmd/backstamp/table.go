@@ -41,6 +41,52 @@ func (t *table) row(cells ...string) {
 	t.rows = append(t.rows, cells)
 }
 
+// terminal is how wide a terminal is taken to be, in columns.
+const terminal = 80
+
+// fold breaks the last cell of each row into lines, so that the rows fit into n
+// columns where the other cells leave it some of them.
+func (t *table) fold(n int) *table {
+	last := len(t.head) - 1
+	for i := range last {
+		width := columns(t.head[i])
+		for _, row := range t.rows {
+			width = max(width, columns(row[i]))
+		}
+		n -= width + 2
+	}
+	var rows [][]string
+	for _, row := range t.rows {
+		for i, line := range inLines(row[last], max(n, 24)) {
+			if i > 0 {
+				row = make([]string, len(t.head))
+			}
+			row[last] = line
+			rows = append(rows, row)
+		}
+	}
+	t.rows = rows
+	return t
+}
+
+// inLines breaks a text between words into lines of at most n columns; a word that
+// is longer has a line of its own. There is always one line.
+func inLines(text string, n int) []string {
+	lines := []string{""}
+	for word := range strings.FieldsSeq(text) {
+		line := &lines[len(lines)-1]
+		switch {
+		case *line == "":
+			*line = word
+		case columns(*line)+1+columns(word) <= n:
+			*line += " " + word
+		default:
+			lines = append(lines, word)
+		}
+	}
+	return lines
+}
+
 // flush writes the table; nothing when it has no rows.
 func (t *table) flush(w io.Writer) error {
 	if len(t.rows) == 0 {
@@ -123,11 +169,11 @@ func paint(cell string, head bool) string {
 	}
 	word, _, _ := strings.Cut(cell, " ")
 	switch mail.Status(word) {
-	case mail.Sent, mail.Delivered, mail.Opened, mail.Clicked, "ok":
+	case mail.Sent, mail.Delivered, mail.Opened, mail.Clicked, fine:
 		return green + cell + plain
-	case mail.Queued, mail.Deferred, mail.Held:
+	case mail.Queued, mail.Deferred, mail.Held, doubted:
 		return yellow + cell + plain
-	case mail.Failed, mail.Bounced, mail.Suppressed, "parked":
+	case mail.Failed, mail.Bounced, mail.Suppressed, "parked", bad:
 		return red + cell + plain
 	}
 	return cell

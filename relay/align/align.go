@@ -124,7 +124,7 @@ func (a *Account) allows(p *provider, address string) bool {
 	if err != nil {
 		return p.AnyFrom
 	}
-	if a.mode == Reject && p.Bulk && freeMail(addr.domain) {
+	if a.mode == Reject && p.Bulk && FreeMail(addr.domain) {
 		return false
 	}
 	return p.AnyFrom || slices.ContainsFunc(p.senders, func(s pattern) bool { return s.match(addr) })

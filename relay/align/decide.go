@@ -155,7 +155,7 @@ func (a *Account) checkSender(h mail.Header, p *provider) error {
 func (a *Account) refuse(address string) *Refusal {
 	text := fmt.Sprintf("%s may not be used with %s; allowed: %s", address, a.name, a.allowed())
 	bulk := slices.ContainsFunc(a.providers, func(p *provider) bool { return p.Bulk })
-	if addr, err := parse(address); err == nil && bulk && freeMail(addr.domain) {
+	if addr, err := parse(address); err == nil && bulk && FreeMail(addr.domain) {
 		text += fmt.Sprintf("; mail from %s fails DMARC behind a bulk provider", addr.domain)
 	}
 	return &Refusal{550, "5.7.1", text}

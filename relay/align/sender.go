@@ -131,8 +131,12 @@ func parseExact(s string) (pattern, error) {
 //go:embed freemail.txt
 var freeMailDomains string
 
-// freeMail reports whether anybody can have a mailbox at the domain.
-func freeMail(domain string) bool {
+// FreeMail reports whether anybody can have a mailbox at the domain.
+func FreeMail(domain string) bool {
+	domain, err := aLabels(domain)
+	if err != nil {
+		return false
+	}
 	for line := range strings.Lines(freeMailDomains) {
 		if strings.TrimSpace(line) == domain {
 			return true

@@ -81,7 +81,7 @@ func (a *Account) compile(s Provider) (*provider, error) {
 	var full string // the first full address among the senders
 	for i, text := range s.Senders {
 		sender, err := parseSender(text)
-		if err == nil && s.Bulk && !sender.below && freeMail(sender.domain) {
+		if err == nil && s.Bulk && !sender.below && FreeMail(sender.domain) {
 			err = errors.New("is a free-mail address, which fails DMARC behind a bulk provider; expected an address at a domain of yours")
 		}
 		if err != nil {

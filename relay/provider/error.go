@@ -51,7 +51,7 @@ func (e *Error) attempt() mail.Attempt {
 
 // refusal is an Error made of a reply.
 func (c *conn) refusal(stage string, r mail.Reply) *Error {
-	id, class := judge(c.set.service().Family, stage, r)
+	id, class := judge(c.set.Service().Family, stage, r)
 	return &Error{
 		Stage: stage, Reply: r, Class: class,
 		Unreachable: connecting(stage) && class == mail.ClassTemporary,

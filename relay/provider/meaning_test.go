@@ -56,7 +56,7 @@ func TestSimulatedMeanings(t *testing.T) {
 				r.Code, r.Lines = line.Code, append(r.Lines, strings.TrimPrefix(line.Lines[0], "-"))
 			}
 			s := Settings{Preset: preset}
-			id, class := judge(s.service().Family, stages[refusal.Stage], r)
+			id, class := judge(s.Service().Family, stages[refusal.Stage], r)
 			want := meaningOf(name)
 			if strings.Contains(r.Text(), "relay denied") {
 				want = "account"

@@ -22,9 +22,9 @@ func (s Settings) Data() *preset.Preset {
 	return &preset.Preset{}
 }
 
-// service is whose logins and replies these are: the preset's, wherever its host
+// Service is whose logins and replies these are: the preset's, wherever its host
 // is, else those of the provider that the host belongs to.
-func (s Settings) service() *preset.Preset {
+func (s Settings) Service() *preset.Preset {
 	p := s.Data()
 	if p.Family == "" {
 		if serving, ok := preset.Serving(asciiHost(s.Host)); ok {
@@ -99,7 +99,7 @@ func (s Settings) Zone() *time.Location {
 // Login returns the username as the provider knows it: some complete it with a
 // domain of theirs.
 func (s Settings) Login() string {
-	if domain := s.service().Domain.Is; domain != "" && s.Username != "" && !strings.Contains(s.Username, "@") {
+	if domain := s.Service().Domain.Is; domain != "" && s.Username != "" && !strings.Contains(s.Username, "@") {
 		return s.Username + "@" + domain
 	}
 	return s.Username

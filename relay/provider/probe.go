@@ -14,13 +14,13 @@ import (
 	"backstamp/mail"
 )
 
-// probeMax is how long each step of a Test may take.
+// probeMax is how long each step of a Test or Greet may take.
 const probeMax = 10 * time.Second
 
 // TestMail is the envelope of a test message.
 type TestMail struct{ From, To string }
 
-// A Step is what one part of a Test brought.
+// A Step is what one part of a Test or Greet brought.
 type Step struct {
 	Name       string        // DNS TCP TLS EHLO AUTH MAIL RCPT DATA
 	Duration   time.Duration //
@@ -34,42 +34,66 @@ type Step struct {
 // step as it ends. It stops at the first that fails and returns its *Error.
 // Settings that are wrong come back as mail.SettingErrors before any step.
 func Test(ctx context.Context, s Settings, m TestMail, report func(Step)) error {
-	if err := s.Check(); err != nil {
+	p, err := newProbe(s, report)
+	if err != nil {
 		return err
+	}
+	t := mail.Transaction{Recipients: []string{m.To}, Copy: newLetter(m, p.conn.set.Hostname, p.clock.Now())}
+	p.exchange = newExchange(p.conn, t)
+	p.exchange.clock, p.observe = p.clock, func(float64) {}
+	return p.all(ctx, append(steps(), p.mailSteps()...))
+}
+
+// Greet is a Test that takes leave once it has logged in: no message is begun.
+func Greet(ctx context.Context, s Settings, report func(Step)) error {
+	p, err := newProbe(s, report)
+	if err != nil {
+		return err
+	}
+	return p.all(ctx, steps())
+}
+
+// A probe is a Test or a Greet that runs, on the goroutine of its caller.
+type probe struct {
+	conn      *conn
+	*exchange // of a Test
+	report    func(Step)
+	clock     clock.Clock
+	step      Step
+}
+
+func newProbe(s Settings, report func(Step)) (*probe, error) {
+	if err := s.Check(); err != nil {
+		return nil, err
 	}
 	s = s.withDefaults()
 	p := &probe{report: report, clock: clock.System{}}
-	c := &conn{set: &s, book: newAddressBook(), trace: func(line string) { p.step.Transcript = append(p.step.Transcript, line) }}
-	defer c.close()
-	p.exchange = newExchange(c, mail.Transaction{Recipients: []string{m.To}, Copy: newLetter(m, s.Hostname, p.clock.Now())})
-	p.exchange.clock, p.observe = p.clock, func(float64) {}
-	for _, st := range append(steps(), p.mailSteps()...) {
+	p.conn = &conn{set: &s, book: newAddressBook(), trace: func(line string) { p.step.Transcript = append(p.step.Transcript, line) }}
+	return p, nil
+}
+
+// all does the steps in turn, and takes leave if none failed.
+func (p *probe) all(ctx context.Context, steps []step) error {
+	defer p.conn.close()
+	for _, st := range steps {
 		if err := p.run(ctx, st); err != nil {
 			return err
 		}
 	}
-	if s.Preset != "capture" {
-		c.quit()
+	if p.conn.set.Preset != "capture" {
+		p.conn.quit()
 	}
 	return nil
-}
-
-// A probe is a Test that runs, on the goroutine of its caller.
-type probe struct {
-	*exchange
-	report func(Step)
-	clock  clock.Clock
-	step   Step
 }
 
 // run does one step and reports it.
 func (p *probe) run(ctx context.Context, st step) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, probeMax, fmt.Errorf("no end within %v", probeMax))
 	defer cancel()
-	p.step = Step{Name: st.name, Skipped: p.set.skips(st.name)}
+	p.step = Step{Name: st.name, Skipped: p.conn.set.skips(st.name)}
 	start := p.clock.Now()
 	if p.step.Skipped == "" {
-		if err := st.do(p.exchange.conn, ctx); err != nil {
+		if err := st.do(p.conn, ctx); err != nil {
 			p.step.Err = cancelled(ctx, err)
 		}
 	}

@@ -139,3 +139,28 @@ func TestTestAddresses(t *testing.T) {
 		t.Errorf("heard %q", p.Commands())
 	}
 }
+
+// TestGreet: everything up to the login is tried, leave is taken, and nothing
+// is begun that could become a message.
+func TestGreet(t *testing.T) {
+	ca := mailtest.NewCA(t)
+	p := mailtest.Start(t, mailtest.Script{TLS: ca.Valid(), Username: "joe", Password: "sesam"})
+	s := settings(p)
+	s.TLS, s.RootCAs, s.Username, s.Password = "starttls", ca.Pool(), "joe", "sesam"
+	var steps []string
+	greet := func() error {
+		steps = nil
+		return Greet(t.Context(), s, func(st Step) { steps = append(steps, st.Name) })
+	}
+	if err := greet(); err != nil || strings.Join(steps, " ") != "DNS TCP TLS EHLO AUTH" {
+		t.Errorf("%v after %q", err, steps)
+	}
+	p.WaitHeard(t, "QUIT", 1)
+	s.Password = "wrong"
+	if e, ok := errors.AsType[*Error](greet()); !ok || e.Explain().ID != "generic.auth" || len(steps) != 5 {
+		t.Errorf("a wrong password: %v after %q", e, steps)
+	}
+	if n := p.Heard("MAIL"); n != 0 {
+		t.Errorf("MAIL came %d times", n)
+	}
+}

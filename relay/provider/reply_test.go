@@ -137,7 +137,7 @@ func TestJudge(t *testing.T) {
 		{"generic", "message", "554 \x1b[2J\xff\xfe", "generic.content content"},
 	} {
 		s := Settings{Preset: c.preset}
-		if id, class := judge(s.service().Family, c.stage, reply(c.reply)); id+" "+class != c.want {
+		if id, class := judge(s.Service().Family, c.stage, reply(c.reply)); id+" "+class != c.want {
 			t.Errorf("%s, %s %s: got %s %s, want %s", c.preset, c.stage, c.reply, id, class, c.want)
 		}
 	}

@@ -184,7 +184,7 @@ func (s Settings) Local() bool {
 // have the same login, the password tells them apart.
 func (s Settings) Credential() string {
 	text := s.identity()
-	if s.service().Username.Is.Same != "" {
+	if s.Service().Username.Is.Same != "" {
 		text += "\x00" + s.Password
 	}
 	sum := sha256.Sum256([]byte(text))
@@ -200,7 +200,7 @@ func (s Settings) identity() string {
 	case s.Username == "":
 		return "host\x00" + net.JoinHostPort(s.Host, strconv.Itoa(s.Port))
 	}
-	return "login\x00" + cmp.Or(s.service().Family, s.Host) + "\x00" + normalLogin(s.Login())
+	return "login\x00" + cmp.Or(s.Service().Family, s.Host) + "\x00" + normalLogin(s.Login())
 }
 
 // normalLogin returns the one spelling of a login.

@@ -29,7 +29,7 @@ type signers []*dkim.Signer
 // There may be none. They must be closed.
 func (r *Renderer) newSigners(p Provider, h *header, from mail.Address) (signers, error) {
 	var out signers
-	for _, k := range r.keysFor(from.Domain) {
+	for _, k := range r.KeysFor(from.Domain) {
 		s, err := dkim.NewSigner(&dkim.SignOptions{
 			Domain: k.Domain, Selector: k.Selector, Signer: k.Signer,
 			HeaderKeys:             oversigned(p.DKIM, h.all()),
@@ -45,10 +45,10 @@ func (r *Renderer) newSigners(p Provider, h *header, from mail.Address) (signers
 	return out, nil
 }
 
-// keysFor returns the keys of exactly that domain, else those of the nearest
+// KeysFor returns the keys to sign with for a domain in From: those of exactly that domain, else those of the nearest
 // domain above it, up to the organisational one: what DMARC calls relaxed
 // alignment (RFC 7489 section 3.1.1).
-func (r *Renderer) keysFor(domain string) []Key {
+func (r *Renderer) KeysFor(domain string) []Key {
 	domain = aLabels(domain)
 	top, err := publicsuffix.EffectiveTLDPlusOne(domain)
 	if err != nil {

@@ -162,7 +162,7 @@ func TestKeyChoice(t *testing.T) {
 		"shop.example.co.kr": "d", "other.co.kr": "", "": "", "localhost": "", "[192.0.2.1]": "", "com.": "",
 	} {
 		got := ""
-		for _, k := range r.keysFor(domain) {
+		for _, k := range r.KeysFor(domain) {
 			got += k.Selector
 		}
 		if got != want {

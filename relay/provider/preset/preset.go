@@ -58,6 +58,11 @@ type Preset struct {
 	Bulk           Fact[bool]   `yaml:"bulk" json:"bulk,omitzero"`               // free-mail addresses fail DMARC here
 	NullSender     Fact[string] `yaml:"null_sender" json:"null_sender,omitzero"` // replace: it takes no null reverse-path
 
+	SPF        Fact[string]   `yaml:"spf" json:"spf,omitzero"`                 // the domain whose SPF record lists the hosts it sends from
+	ReturnPath Fact[string]   `yaml:"return_path" json:"return_path,omitzero"` // whose domain MAIL FROM gets: sender (it stays), login, provider
+	Mailboxes  Fact[[]string] `yaml:"mailboxes" json:"mailboxes,omitzero"`     // domains of its own, for which it signs
+	Selectors  Fact[[]string] `yaml:"selectors" json:"selectors,omitzero"`     // under which customers publish its DKIM keys
+
 	Limits        Limits         `yaml:"limits" json:"limits,omitzero"`
 	Tracking      Fact[string]   `yaml:"tracking" json:"tracking,omitzero"`             // what it tracks by itself
 	SwitchOff     Fact[[]string] `yaml:"switch_off" json:"switch_off,omitzero"`         // fields that keep it from tracking

@@ -51,6 +51,9 @@ func checkProvider(t *testing.T, p *Preset) {
 			}
 		}
 	}
+	if way := p.ReturnPath.Is; way != "sender" && way != "login" && way != "provider" {
+		t.Errorf("%s: return_path %q", p.Name, way)
+	}
 	for _, pattern := range p.OtherHosts.Is {
 		if _, err := path.Match(pattern, ""); err != nil {
 			t.Errorf("%s: host %q: %v", p.Name, pattern, err)
