@@ -19,6 +19,7 @@ func (c *conn) login(ctx context.Context) error {
 		return nil
 	}
 	defer c.endWith(ctx)()
+	c.hide(spellings(c.set.Password)...)
 	if !c.secured && !c.loopback() {
 		return failure("AUTH", "no-starttls", mail.ClassTemporary,
 			errors.New("the password is not sent in the clear"))
@@ -33,7 +34,7 @@ func (c *conn) login(ctx context.Context) error {
 	}
 	if r.Code != 235 {
 		c.broken = true
-		return c.refusal("AUTH", c.set.masked(r))
+		return c.refusal("AUTH", r)
 	}
 	return nil
 }
@@ -64,14 +65,15 @@ const initialMax = 512 - len("\r\n")
 // authPlain is RFC 4616.
 func (c *conn) authPlain() (mail.Reply, error) {
 	response := encode("\x00" + c.set.Username + "\x00" + c.set.Password)
-	if line := "AUTH PLAIN " + response; len(line) <= initialMax {
-		return c.secret("C: AUTH PLAIN ****", line)
+	c.hide(response)
+	if len("AUTH PLAIN "+response) <= initialMax {
+		return c.secret("AUTH PLAIN ", response)
 	}
 	r, err := c.cmd("AUTH", "AUTH PLAIN")
 	if err != nil || r.Code != 334 {
 		return r, err
 	}
-	return c.secret("C: ****", response)
+	return c.secret("", response)
 }
 
 // authLogin answers the first prompt with the name and the second with the
@@ -84,7 +86,7 @@ func (c *conn) authLogin() (mail.Reply, error) {
 		if asksPassword(r, i == 1) {
 			answer = c.set.Password
 		}
-		r, err = c.secret("C: ****", encode(answer))
+		r, err = c.secret("", encode(answer))
 	}
 	return r, err
 }
@@ -118,38 +120,19 @@ func (c *conn) authCRAM() (mail.Reply, error) {
 	}
 	sum := hmac.New(md5.New, []byte(c.set.Password))
 	sum.Write(challenge)
-	return c.secret("C: ****", encode(fmt.Sprintf("%s %x", c.set.Username, sum.Sum(nil))))
+	response := encode(fmt.Sprintf("%s %x", c.set.Username, sum.Sum(nil)))
+	c.hide(response)
+	return c.secret("", response)
 }
 
-// secret sends a line of which the transcript shows only shown.
-func (c *conn) secret(shown, line string) (mail.Reply, error) {
-	c.note(shown)
-	if err := c.sendSecret(line); err != nil {
+// secret sends a response that the transcript does not show, after a verb or
+// nothing.
+func (c *conn) secret(verb, response string) (mail.Reply, error) {
+	c.note("C: " + verb + "****")
+	if err := c.sendSecret(verb + response); err != nil {
 		return mail.Reply{}, broken("AUTH", err)
 	}
 	return c.await("AUTH", c.set.Timeouts.Command)
 }
 
 func encode(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
-
-// mask takes the password out of what a server says: some quote what they
-// refuse.
-func (s *Settings) mask(line string) string {
-	if s.Password == "" {
-		return line
-	}
-	return strings.NewReplacer(
-		encode("\x00"+s.Username+"\x00"+s.Password), "****",
-		encode(s.Password), "****",
-		s.Password, "****",
-	).Replace(line)
-}
-
-func (s *Settings) masked(r mail.Reply) mail.Reply {
-	lines := make([]string, len(r.Lines))
-	for i, line := range r.Lines {
-		lines[i] = s.mask(line)
-	}
-	r.Lines = lines
-	return r
-}

@@ -3,8 +3,11 @@ package provider
 import (
 	"bufio"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"net"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -120,6 +123,9 @@ func TestCRAM(t *testing.T) {
 		if text := strings.Join(shown, "|"); strings.Contains(text, "dGlt") {
 			t.Errorf("the response shows: %s", text)
 		}
+		if quoted := c.mask("235 " + want); strings.Contains(quoted, "dGlt") {
+			t.Errorf("the response shows where it is quoted: %s", quoted)
+		}
 	}
 }
 
@@ -134,18 +140,40 @@ func TestLoginTriedOnce(t *testing.T) {
 	}
 }
 
-// A server that quotes what it refuses does not bring the password into logs
-// and pages.
+// A server that quotes what it was told does not bring the password into logs
+// and pages: at no stage, in no spelling, and not in what is no reply either.
 func TestPasswordQuotedBack(t *testing.T) {
-	const secret = "s3sam-0ffne-dich"
-	plain := base64.StdEncoding.EncodeToString([]byte("\x00joe\x00" + secret))
-	p := mailtest.Start(t, mailtest.Script{Username: "joe", Password: "x"})
-	p.On(mailtest.Auth, mailtest.Reply("535-5.7.8 no "+plain+"\n535-5.7.8 "+base64.StdEncoding.EncodeToString([]byte(secret))+"\n535 5.7.8 nor "+secret))
-	s := settings(p)
-	s.Username, s.Password = "joe", secret
-	got := client(t, s).Deliver(t.Context(), letterTo("b@y.test"))[0].Reply.String()
-	if want := "535-5.7.8 no ****\n535-5.7.8 ****\n535 5.7.8 nor ****"; got != want {
-		t.Errorf("got %q", got)
+	const secret = "s3sam-öffne+dich/jetzt"
+	forms := map[string]string{
+		"plain":                 secret,
+		"base64":                encode(secret),
+		"AUTH PLAIN":            encode("\x00joe\x00" + secret),
+		"AUTH PLAIN as another": encode("joe\x00joe\x00" + secret),
+		"name:password":         encode("joe:" + secret),
+		"base64url":             base64.RawURLEncoding.EncodeToString([]byte(secret)),
+		"hex":                   hex.EncodeToString([]byte(secret)),
+		"HEX":                   strings.ToUpper(hex.EncodeToString([]byte(secret))),
+		"query":                 url.QueryEscape(secret),
+		"path":                  url.PathEscape(secret),
+	}
+	for _, c := range []struct {
+		stage mailtest.Stage
+		reply string
+	}{
+		{mailtest.Auth, "535-5.7.8 no\n535 5.7.8 %s is wrong"}, {mailtest.Auth, "what is %s?"}, {mailtest.Mail, "530 5.7.0 not %s"}, {mailtest.Mail, "your %s"},
+		{mailtest.RcptNo(1), "550 5.1.1 %s?"}, {mailtest.Data, "554 5.7.0 %s"}, {mailtest.Dot, "554 5.7.0 %s"}, {mailtest.Dot, "250 2.0.0 queued as %s"},
+	} {
+		for form, quoted := range forms {
+			p := mailtest.Start(t, mailtest.Script{Username: "joe", Password: secret})
+			p.On(c.stage, mailtest.Reply(fmt.Sprintf(c.reply, quoted)))
+			s := settings(p)
+			s.Username, s.Password = "joe", secret
+			a := client(t, s).Deliver(t.Context(), letterTo("b@y.test"))[0]
+			said := fmt.Sprint(a.Reply.String(), "|", a.Err, "|", a.UpstreamID)
+			if !strings.Contains(said, "****") || strings.Contains(said, quoted) || strings.Contains(said, quoted[len(quoted)/2:]) {
+				t.Errorf("%s, %s: %s", c.stage, form, said)
+			}
+		}
 	}
 }
 

@@ -49,11 +49,11 @@ func (e *Error) attempt() mail.Attempt {
 	return a
 }
 
-// refusal is an Error made of a reply.
+// refusal is an Error made of a reply, which it keeps without secrets.
 func (c *conn) refusal(stage string, r mail.Reply) *Error {
 	id, class := judge(c.set.Service().Family, stage, r)
 	return &Error{
-		Stage: stage, Reply: r, Class: class,
+		Stage: stage, Reply: c.masked(r), Class: class,
 		Unreachable: connecting(stage) && class == mail.ClassTemporary,
 		why:         &mail.Explain{ID: id, Class: class},
 	}

@@ -339,6 +339,7 @@ func (x *exchange) verdict() error {
 	}
 	crash.At(crash.BeforeRecord)
 	x.dirty = false
+	r = x.masked(r)
 	id := upstreamID(r)
 	for _, i := range x.open {
 		x.attempts[i] = mail.Attempt{Reply: r, UpstreamID: id, Informs: x.offers("DSN")}
