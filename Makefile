@@ -8,7 +8,7 @@ GO ?= go
 # ten times as long on the corpora, to look at code that shares nothing.
 test: check
 	BACKSTAMP_CORPUS= BACKSTAMP_TEST_KILLS= $(GO) test -race -short -shuffle=on -timeout 20m ./...
-	$(GO) test -timeout 20m ./rewrite ./store/bolt ./cmd/backstamp
+	$(GO) test -timeout 20m ./relay ./rewrite ./store/bolt ./cmd/backstamp
 
 # The fast part: formatting and static analysis.
 check:
@@ -24,7 +24,7 @@ FUZZTIME ?= 60s
 fuzz:
 	@$(GO) list ./... | while read pkg; do \
 		for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
-			echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+			echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$pkg || exit 1; \
 		done; \
 	done
 

@@ -1,9 +1,12 @@
 package relay
 
 import (
+	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,27 +17,40 @@ var (
 	lastChunk = regexp.MustCompile(`(?i)BDAT[ \t]+[0-9]+[ \t]+LAST`)
 )
 
-// FuzzSession lets a client say anything, cut anywhere: the server never
-// panics, ends when the client does, answers 250 for each message that was
-// kept and for no other, never makes two messages of one DATA, and keeps
-// nothing that others read differently.
+// FuzzSession lets a client say anything, in pieces of any size: the server
+// never panics, ends when the client does and leaves no goroutine behind, says
+// well-formed replies, answers 250 for each message that was kept and for no
+// other, never makes two messages of one DATA, and keeps nothing that others
+// read differently.
 func FuzzSession(f *testing.F) {
 	files, _ := filepath.Glob("testdata/dialogues/*.txt")
 	for _, file := range files {
-		f.Add(spoken(f, file), 0, true)
+		f.Add(spoken(f, file), []byte{}, uint8(1))
 	}
-	f.Add("EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<r@dest.test>\r\nDATA\r\n\r\r\n.\r\nMAIL FROM:<>\r\n", -1, false)
-	f.Add("EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<r@dest.test>\r\nBDAT 3\r\nabcBDAT 0 LAST\r\nQUIT\r\n", 60, true)
-	servers := map[bool]*reciter{}
-	for _, tolerant := range []bool{true, false} {
+	f.Add("EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<r@dest.test>\r\nDATA\r\n\r\r\n.\r\nMAIL FROM:<>\r\n", []byte{1}, uint8(0))
+	f.Add("EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<r@dest.test>\r\nBDAT 3\r\nabcBDAT 0 LAST\r\nQUIT\r\n", []byte{60, 1}, uint8(1))
+	f.Add(proxyV2([4]byte{192, 0, 2, 7})+opening+"DATA\r\n"+fromField+"\r\n.\r\n", []byte{3, 9}, uint8(2))
+	log := &logBuffer{}
+	var servers []*reciter // strict, tolerant, behind a proxy
+	for i := range 3 {
 		s := settings(f)
-		s.Listeners[0].Legacy = tolerant
-		servers[tolerant] = newReciter(newPolicy(f, s))
+		s.Listeners[0].Legacy = i == 1
+		if i == 2 {
+			s.Listeners[0].ProxyProtocol = s.Listeners[0].Clients
+		}
+		r := newReciter(newPolicy(f, s))
+		r.server.log = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelError}))
+		servers = append(servers, r)
 	}
-	f.Fuzz(func(t *testing.T, text string, at int, tolerant bool) {
-		said, all := servers[tolerant].recite("192.0.2.7", &pieces{text, at})
-		if strings.Contains(said, "Internal server error") {
-			t.Fatalf("panic: %s", said)
+	f.Fuzz(func(t *testing.T, text string, cuts []byte, kind uint8) {
+		before := runtime.NumGoroutine()
+		said, all := servers[int(kind)%len(servers)].recite("192.0.2.7", &shreds{text: text, cuts: cuts})
+		waitFor(t, func() bool { return runtime.NumGoroutine() <= before })
+		if log.String() != "" {
+			t.Fatalf("trouble: %s", log)
+		}
+		if !wellSaid.MatchString(said) {
+			t.Errorf("malformed replies: %q", said)
 		}
 		if n := len(queued.FindAllString(said, -1)); n != len(all) {
 			t.Errorf("%d mails kept, %d answered with 250", len(all), n)
@@ -53,6 +69,28 @@ func FuzzSession(f *testing.F) {
 			}
 		}
 	})
+}
+
+// shreds read a text in pieces whose lengths cuts gives, over and over; without
+// cuts in one.
+type shreds struct {
+	text string
+	cuts []byte
+	i    int
+}
+
+func (s *shreds) Read(b []byte) (int, error) {
+	if s.text == "" {
+		return 0, io.EOF
+	}
+	n := len(s.text)
+	if len(s.cuts) > 0 {
+		n = min(n, 1+int(s.cuts[s.i%len(s.cuts)]))
+		s.i++
+	}
+	n = copy(b, s.text[:n])
+	s.text = s.text[n:]
+	return n, nil
 }
 
 // spoken is what the client says in a dialogue.

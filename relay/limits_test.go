@@ -54,7 +54,7 @@ func TestClientsOfOneNetwork(t *testing.T) {
 }
 
 // waitFor waits for what another goroutine is about to do.
-func waitFor(t *testing.T, ok func() bool) {
+func waitFor(t testing.TB, ok func() bool) {
 	t.Helper()
 	for i := 0; !ok(); i++ {
 		if i > 1_000_000 {
