@@ -41,7 +41,7 @@ func readReply(r *bufio.Reader) (mail.Reply, error) {
 		}
 		code, text, last, ok := parseReplyLine(bytes.TrimRight(line, "\r\n"))
 		if !ok || reply.Code != 0 && code != reply.Code {
-			return mail.Reply{}, fmt.Errorf("%w: %q", errNoReply, mail.Escape(string(line[:min(len(line), 80)])))
+			return mail.Reply{}, fmt.Errorf("%w: %q", errNoReply, line[:min(len(line), 80)])
 		}
 		reply.Code = code
 		if len(reply.Lines) < replyLinesMax {
