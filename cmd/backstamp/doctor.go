@@ -115,6 +115,9 @@ type symptomRow struct {
 	*outlookRow
 }
 
+// foundMax is how much is shown of what a server or DNS said, in columns.
+const foundMax = 500
+
 // report prints what was found; how bad it is, is in the exit code.
 func (p *program) report(all []symptom) error {
 	t := p.table("STATE", "CHECK", "SUBJECT", "FOUND")
@@ -126,7 +129,7 @@ func (p *program) report(all []symptom) error {
 			continue
 		}
 		if f.check != toPublish {
-			t.row(f.state, f.check, f.subject, f.text)
+			t.row(f.state, f.check, f.subject, clip(f.text, foundMax))
 		}
 	}
 	if err := t.fold(terminal).flush(p.out); err != nil {

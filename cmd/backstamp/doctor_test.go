@@ -232,9 +232,11 @@ func TestDoctorDisk(t *testing.T) {
 }
 
 func TestReach(t *testing.T) {
-	var answer http.HandlerFunc
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { answer(w, r) }))
-	t.Cleanup(s.Close)
+	at := func(answer http.HandlerFunc) string {
+		s := httptest.NewServer(answer)
+		t.Cleanup(s.Close)
+		return s.URL
+	}
 	say := func(code int, text string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(code)
@@ -252,18 +254,17 @@ func TestReach(t *testing.T) {
 		"endless":    {say(200, strings.Repeat("ok ", 1<<20)), "something else"},
 		"broken off": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "EOF"},
 	} {
-		answer = c.answer
-		err := (&program{}).reach(t.Context(), s.URL+"/mail")
+		err := (&program{}).reach(t.Context(), at(c.answer)+"/mail")
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
-	answer = func(_ http.ResponseWriter, r *http.Request) {
+	hang := at(func(_ http.ResponseWriter, r *http.Request) {
 		cancel(errors.New("too late"))
 		<-r.Context().Done()
-	}
-	if err := (&program{}).reach(ctx, s.URL); err == nil || err.Error() != "too late" {
+	})
+	if err := (&program{}).reach(ctx, hang); err == nil || err.Error() != "too late" {
 		t.Errorf("hanging: %v", err)
 	}
 }

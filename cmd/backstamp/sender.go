@@ -114,12 +114,9 @@ func wayOf(s provider.Settings) sender.Way {
 	return w
 }
 
-// recordMax is how much of a record is shown, in columns.
-const recordMax = 500
-
 // domainSymptoms are what DNS says of the domain itself.
 func domainSymptoms(r *sender.Report) []symptom {
-	spf := symptom{check: "spf", subject: r.Domain, state: fine, text: clip(strings.Join(r.SPF, " | "), recordMax)}
+	spf := symptom{check: "spf", subject: r.Domain, state: fine, text: clip(strings.Join(r.SPF, " | "), foundMax)}
 	switch len(r.SPF) {
 	case 0:
 		spf.text = "no record"
@@ -155,7 +152,7 @@ func keyTexts() map[string]string {
 }
 
 func policySymptom(p sender.Policy) symptom {
-	f := symptom{check: "dmarc", subject: p.Name, state: fine, text: clip(strings.Join(p.Texts, " | "), recordMax)}
+	f := symptom{check: "dmarc", subject: p.Name, state: fine, text: clip(strings.Join(p.Texts, " | "), foundMax)}
 	switch {
 	case len(p.Texts) == 0:
 		f.text = "no policy"

@@ -302,7 +302,7 @@ func (c *conn) send(line string) error {
 func (c *conn) sendSecret(line string) error {
 	if strings.ContainsAny(line, "\r\n\x00") {
 		c.broken = true
-		return fmt.Errorf("a command with a control character: %q", mail.Escape(line[:min(len(line), 20)]))
+		return fmt.Errorf("a command with a control character: %q", line[:min(len(line), 20)])
 	}
 	_, err := c.w.WriteString(line + "\r\n")
 	c.broken = c.broken || err != nil

@@ -41,7 +41,7 @@ func readReply(r *bufio.Reader, mask func(string) string) (mail.Reply, error) {
 		}
 		code, text, last, ok := parseReplyLine(bytes.TrimRight(line, "\r\n"))
 		if !ok || reply.Code != 0 && code != reply.Code {
-			return mail.Reply{}, fmt.Errorf("%w: %q", errNoReply, mail.Escape(head(mask(string(line)), 80)))
+			return mail.Reply{}, fmt.Errorf("%w: %q", errNoReply, head(mask(string(line)), 80))
 		}
 		reply.Code = code
 		if len(reply.Lines) < replyLinesMax {

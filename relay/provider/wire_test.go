@@ -50,6 +50,9 @@ func TestReadReply(t *testing.T) {
 			t.Errorf("%.60q: got %.60q, %v, want %.60q, %v", c.text, got, err, c.want, c.err)
 		}
 	}
+	if _, _, err := read("HTTP \x1b[2J\xff\u202e\r\n"); err == nil || !strings.HasSuffix(err.Error(), `: "HTTP \x1b[2J\xff\u202e\r\n"`) {
+		t.Errorf("what is no reply is told as %v", err)
+	}
 }
 
 // What is read as a reply is one, within its limits, and nothing after it is
