@@ -134,15 +134,21 @@ func loginOf(preset string, n int) (user, secret string) {
 	return fmt.Sprintf("shop%d@example.com", n), "sesam"
 }
 
-// hand logs in as an account and hands in a message; id is empty where it was
-// refused.
+// hand hands in a short message as an account; id is empty where it was refused.
 func (s *playhouse) hand(account, from string) (id, reply string) {
+	s.t.Helper()
+	return s.give(account, from, "From: <"+from+">\nTo: reader@example.net\nSubject: x\n\nhello\n")
+}
+
+// give logs in as an account and hands in a message; id is empty where it was
+// refused.
+func (s *playhouse) give(account, from, content string) (id, reply string) {
 	s.t.Helper()
 	c := mailtest.Dial(s.t, s.smtp())
 	defer c.Close()
 	c.Expect("EHLO app.test", "250")
 	c.Expect("AUTH PLAIN "+base64.StdEncoding.EncodeToString([]byte("\x00"+account+"\x00sesam")), "235")
-	reply = strings.TrimSpace(c.SendMail(from, []string{"reader@example.net"}, mailtest.CRLF("From: <"+from+">\nTo: reader@example.net\nSubject: x\n\nhello\n")))
+	reply = strings.TrimSpace(c.SendMail(from, []string{"reader@example.net"}, mailtest.CRLF(content)))
 	id, _ = strings.CutPrefix(reply, "250 2.0.0 queued as ")
 	if id == reply {
 		id = ""

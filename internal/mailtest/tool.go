@@ -7,8 +7,7 @@ import (
 )
 
 // Tool finds a program of the machine, or the file of a library by its whole
-// path. Where it is missing the test skips, or
-// fails where BACKSTAMP_TEST_TOOLS is required.
+// path, or ends the test as Missing does.
 func Tool(t testing.TB, name string) (path string) {
 	t.Helper()
 	if _, err := os.Stat(name); err == nil && filepath.IsAbs(name) {
@@ -20,9 +19,16 @@ func Tool(t testing.TB, name string) (path string) {
 			return path
 		}
 	}
-	if os.Getenv("BACKSTAMP_TEST_TOOLS") == "required" {
-		t.Fatalf("%s is not installed", name)
-	}
-	t.Skipf("%s is not installed", name)
+	Missing(t, name+" is not installed")
 	return ""
+}
+
+// Missing says why a test cannot run on this machine: it skips, or fails where
+// BACKSTAMP_TEST_TOOLS is required.
+func Missing(t testing.TB, why string) {
+	t.Helper()
+	if os.Getenv("BACKSTAMP_TEST_TOOLS") == "required" {
+		t.Fatal(why)
+	}
+	t.Skip(why)
 }
