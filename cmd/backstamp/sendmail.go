@@ -280,7 +280,7 @@ func submission(name string, d door, t provider.Timeouts) (provider.Client, erro
 
 // drainSpool hands in what sendmail kept.
 func (s *server) drainSpool(ctx context.Context) error {
-	conf := s.house.conf
+	conf := s.current().conf
 	client, err := submission(hostname(conf), doorOf(conf.Listeners, s.relay.Addrs()), provider.Timeouts{Connect: 5 * time.Second})
 	if err != nil {
 		return err
