@@ -29,8 +29,9 @@ type chunking struct{ manner atomic.Int32 }
 type manner int32
 
 // The manners. A server that offers CHUNKING and does not mean it would take
-// content for commands, so that none follows BDAT before an empty chunk was
-// answered well.
+// content for commands, so that all it is given before a chunk was answered well
+// is the first octet, which is no command without a line end. (An empty chunk
+// would do, but Postfix takes none.)
 const (
 	byTrial  manner = iota // with BDAT, once the server has shown that it knows it
 	byChunks               // with BDAT
@@ -46,18 +47,6 @@ func (x *exchange) pick() manner {
 	return manner(x.chunking.manner.Load())
 }
 
-// tried takes the reply to the empty chunk.
-func (x *exchange) tried(good bool) {
-	switch {
-	case len(x.open) == 0: // it says nothing but that there is nobody
-	case good:
-		x.chunking.manner.Store(int32(byChunks))
-		x.ready = true
-	default:
-		x.giveUpChunks()
-	}
-}
-
 // giveUpChunks has the message, of which nothing was taken, sent once more with
 // DATA, and all that follow.
 func (x *exchange) giveUpChunks() {
@@ -67,8 +56,11 @@ func (x *exchange) giveUpChunks() {
 
 // refused is a verdict that is not positive, or the reply to a chunk.
 func (x *exchange) refused(r mail.Reply) *Error {
-	if x.manner != byData && r.Code >= 500 && r.Code <= 504 {
-		x.giveUpChunks() // it is about the command, not the message
+	switch {
+	case x.manner == byTrial && r.Code == 421: // likely about load, and it goes
+		x.chunking.manner.Store(int32(byData))
+	case x.manner == byTrial, x.manner == byChunks && r.Code >= 500 && r.Code <= 504:
+		x.giveUpChunks() // it may be about the command, not the message
 	}
 	return x.refusal("message", r)
 }
@@ -193,25 +185,49 @@ func (w *chunkWriter) check(p []byte) error {
 }
 
 // next announces the next chunk. The last one waits until all before it were
-// taken.
+// taken, and all wait for the first on trial.
 func (w *chunkWriter) next() error {
-	w.room = min(w.left, chunkMax)
-	line, ahead := fmt.Sprintf("BDAT %d", w.room), chunksAhead
-	if w.room == w.left {
-		line, ahead = line+" LAST", 1
+	ahead := chunksAhead
+	if w.manner == byTrial {
+		ahead = 1
 	}
-	for ; w.waiting >= ahead; w.waiting-- {
-		r, err := w.await("BDAT", w.set.Timeouts.Dot)
-		if err != nil {
+	if err := w.hear(ahead); err != nil {
+		return err
+	}
+	w.room = min(w.left, chunkMax)
+	if w.manner == byTrial {
+		w.room = 1
+	}
+	line := fmt.Sprintf("BDAT %d", w.room)
+	if w.room == w.left {
+		if err := w.hear(1); err != nil {
 			return err
 		}
-		if !r.Positive() {
-			w.verdict = w.refused(r)
-			return w.verdict
-		}
+		line += " LAST"
 	}
 	w.waiting++
 	return w.send(line)
+}
+
+// hear reads replies to chunks until fewer than max are waited for.
+func (w *chunkWriter) hear(max int) error {
+	for ; w.waiting >= max; w.waiting-- {
+		r, err := w.await("BDAT", w.set.Timeouts.Dot)
+		switch {
+		case err != nil && w.manner == byTrial:
+			w.giveUpChunks()
+			return err
+		case err != nil:
+			return err
+		case !r.Positive():
+			w.verdict = w.refused(r)
+			return w.verdict
+		case w.manner == byTrial:
+			w.manner = byChunks
+			w.chunking.manner.Store(int32(byChunks))
+		}
+	}
+	return nil
 }
 
 // put writes octets of the message, all but its last.

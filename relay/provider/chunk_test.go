@@ -42,7 +42,7 @@ func TestChunking(t *testing.T) {
 	if got := p.Commands()[before:]; !slices.Equal(got, want) {
 		t.Errorf("sent %q", got)
 	}
-	if p.Heard("DATA") != 0 || p.Heard("BDAT 0") != 1 || p.Heard("RSET") != 0 {
+	if p.Heard("DATA") != 0 || p.Heard("BDAT 1") != 1 || p.Heard("RSET") != 0 {
 		t.Errorf("sent %q", p.Commands())
 	}
 }
@@ -160,6 +160,18 @@ func TestChunkingNotMeant(t *testing.T) {
 				t.Errorf("%d messages", n)
 			}
 		})
+	}
+}
+
+// A server that goes at the trial is heard, and given DATA the next time.
+func TestChunkTrialEndsIn421(t *testing.T) {
+	p := mailtest.Start(t, mailtest.Script{Extensions: chunks})
+	p.On(mailtest.Chunk, mailtest.ReplyClose("421 4.3.2 later"))
+	c := client(t, settings(p))
+	expect(t, c, letterTo("b@y.test"), "throttling")
+	expect(t, c, letterTo("b@y.test"), "taken")
+	if p.Heard("BDAT") != 1 || p.Heard("DATA") != 1 {
+		t.Errorf("sent %q", p.Commands())
 	}
 }
 

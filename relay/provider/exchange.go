@@ -208,11 +208,8 @@ func (x *exchange) commands() []command {
 	for _, i := range x.open {
 		cmds = append(cmds, command{stage: "RCPT", line: "RCPT TO:<" + x.paths[i] + ">" + x.asking(i), recipient: i})
 	}
-	switch x.manner {
-	case byData:
+	if x.manner == byData {
 		cmds = append(cmds, command{stage: "DATA", line: "DATA"})
-	case byTrial:
-		cmds = append(cmds, command{stage: "BDAT", line: "BDAT 0"})
 	}
 	return cmds
 }
@@ -242,14 +239,11 @@ func (x *exchange) envelope(ctx context.Context) error {
 				err = x.heard(cmd, r)
 			}
 			if err != nil {
-				if cmd.stage == "BDAT" && r.IsZero() && len(x.open) > 0 {
-					x.giveUpChunks()
-				}
 				return err
 			}
 		}
 	}
-	if x.manner == byChunks {
+	if x.manner != byData {
 		x.ready = len(x.open) > 0
 	} else if x.ready && len(x.open) == 0 {
 		x.noContent()
@@ -276,8 +270,6 @@ func (x *exchange) heard(cmd command, r mail.Reply) error {
 		x.mailed, x.dirty = true, true
 	case good && cmd.stage == "DATA":
 		x.ready = true
-	case cmd.stage == "BDAT":
-		x.tried(good)
 	case good:
 	case cmd.stage == "RCPT":
 		if x.mailed { // else the reply to MAIL has told
@@ -293,9 +285,6 @@ func (x *exchange) heard(cmd command, r mail.Reply) error {
 // (RFC 2920 section 3.1). What the server makes of it concerns nobody.
 func (x *exchange) noContent() {
 	x.ready = false
-	if x.manner != byData {
-		return
-	}
 	if _, err := x.cmd("DATA", "."); err == nil {
 		x.dirty = false
 	}
