@@ -11,15 +11,20 @@ import (
 // judge says what a refusing reply of a service means: what the catalogue knows
 // of it, else what its code, its enhanced code and the stage say.
 func judge(service, stage string, r mail.Reply) (id, class string) {
+	id, class = known(service, stage, r)
+	return catalogue.At(service, id), class
+}
+
+func known(service, stage string, r mail.Reply) (id, class string) {
 	class = classify(stage, r)
-	id, known, ok := catalogue.Match(service, r)
+	id, said, ok := catalogue.Match(service, r)
 	switch {
 	case !ok || connecting(stage) && !r.Temporary():
 		return "generic." + replyTopic(stage, class), class
-	case stage == "AUTH" && r.Permanent() && known != mail.ClassQuota:
+	case stage == "AUTH" && r.Permanent() && said != mail.ClassQuota:
 		return id, mail.ClassAuth // nothing but the login was refused
 	}
-	return id, known
+	return id, said
 }
 
 // classify says what a refusing reply is about: by its code, its enhanced

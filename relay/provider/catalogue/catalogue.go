@@ -14,6 +14,10 @@
 //	               " … " parts must come in this order
 //	source, as_of  where the reply is known from, and when it was looked up;
 //	               unconfirmed: no text of the provider was found
+//	for            in place of when: the entry whose place it takes at its services,
+//	               where no rule of theirs fits; what words it lacks, and its last
+//	               steps, are those of that entry
+//	services       in place of those of the file
 //	link           a page that tells more
 //	en, ko         title, meaning and steps
 //
@@ -22,6 +26,7 @@ package catalogue
 
 import (
 	"bytes"
+	"cmp"
 	"embed"
 	"fmt"
 	"slices"
@@ -41,16 +46,16 @@ type file struct {
 }
 
 type entry struct {
-	ID     string `yaml:"id"`
-	Class  string `yaml:"class"`
-	When   []rule `yaml:"when"`
-	Source string `yaml:"source"`
-	AsOf   string `yaml:"as_of"`
-	Link   string `yaml:"link"`
-	En     words  `yaml:"en"`
-	Ko     words  `yaml:"ko"`
-
-	services []string
+	ID       string   `yaml:"id"`
+	Class    string   `yaml:"class"`
+	When     []rule   `yaml:"when"`
+	For      string   `yaml:"for"`
+	Services []string `yaml:"services"`
+	Source   string   `yaml:"source"`
+	AsOf     string   `yaml:"as_of"`
+	Link     string   `yaml:"link"`
+	En       words    `yaml:"en"`
+	Ko       words    `yaml:"ko"`
 }
 
 type words struct {
@@ -76,6 +81,11 @@ var all = sync.OnceValue(func() []*entry {
 	if err != nil {
 		panic(err)
 	}
+	for _, e := range entries {
+		if base := named(entries, e.For); base != nil {
+			e.En, e.Ko = e.En.before(base.En), e.Ko.before(base.Ko)
+		}
+	}
 	return entries
 })
 
@@ -86,7 +96,9 @@ func read(entries []*entry, text []byte) ([]*entry, error) {
 		err = l.Load(&f)
 	}
 	for _, e := range f.Entries {
-		e.services = f.Services
+		if e.Services == nil {
+			e.Services = f.Services
+		}
 		for i := range e.When {
 			e.When[i].compile()
 		}
@@ -94,9 +106,15 @@ func read(entries []*entry, text []byte) ([]*entry, error) {
 	return append(entries, f.Entries...), err
 }
 
+// before returns w with what else base has to say.
+func (w words) before(base words) words {
+	return words{Title: cmp.Or(w.Title, base.Title), Meaning: cmp.Or(w.Meaning, base.Meaning), Steps: slices.Concat(w.Steps, base.Steps)}
+}
+
 // find returns the entry of an id, nil where there is none.
-func find(id string) *entry {
-	entries := all()
+func find(id string) *entry { return named(all(), id) }
+
+func named(entries []*entry, id string) *entry {
 	if i := slices.IndexFunc(entries, func(e *entry) bool { return e.ID == id }); i >= 0 {
 		return entries[i]
 	}
@@ -121,10 +139,21 @@ func Match(service string, r mail.Reply) (id, class string, ok bool) {
 	return "", "", false
 }
 
+// At returns the id of the entry that takes the place of another one at a
+// service, the same id where none does.
+func At(service, id string) string {
+	for _, e := range all() {
+		if e.For == id && slices.Contains(e.Services, service) {
+			return e.ID
+		}
+	}
+	return id
+}
+
 // counts reports whether an entry is one of the service's own, or else of all.
 func (e *entry) counts(service string, own bool) bool {
 	if own {
-		return slices.Contains(e.services, service)
+		return slices.Contains(e.Services, service)
 	}
-	return len(e.services) == 0
+	return len(e.Services) == 0
 }

@@ -100,10 +100,10 @@ func TestKnownReplies(t *testing.T) {
 // A provider's words mean nothing from another: only what all say is known there.
 func TestRepliesOfOthers(t *testing.T) {
 	for _, c := range examples() {
-		if len(find(c.id).services) == 0 {
+		if len(find(c.id).Services) == 0 {
 			continue
 		}
-		if id, _, _ := Match("", reply(c.reply, one)); id != "" && len(find(id).services) > 0 {
+		if id, _, _ := Match("", reply(c.reply, one)); id != "" && len(find(id).Services) > 0 {
 			t.Errorf("%q is %q", c.reply, id)
 		}
 	}
@@ -117,12 +117,12 @@ func TestForeignReplies(t *testing.T) {
 	}
 	var services []string
 	for _, e := range all() {
-		services = append(services, e.services...)
+		services = append(services, e.Services...)
 	}
 	slices.Sort(services)
 	for _, service := range slices.Compact(services) {
 		for _, line := range replies {
-			if id, _, _ := Match(service, reply(line, one)); id != "" && len(find(id).services) > 0 {
+			if id, _, _ := Match(service, reply(line, one)); id != "" && len(find(id).Services) > 0 {
 				t.Errorf("%s: %q is %q", service, line, id)
 			}
 		}
@@ -143,7 +143,10 @@ func TestEntries(t *testing.T) {
 		if !topic && !slices.Contains(classes, e.Class) || topic && e.Class != "" {
 			t.Errorf("%s: class %q", e.ID, e.Class)
 		}
-		if len(e.When) > 0 && (e.Source == "" || e.AsOf == "") {
+		if e.For != "" && (len(e.When) > 0 || find(e.For) == nil || len(find(e.For).Services) > 0 || len(e.Services) == 0) {
+			t.Errorf("%s stands for %q at %q", e.ID, e.For, e.Services)
+		}
+		if len(e.When)+len(e.For) > 0 && (e.Source == "" || e.AsOf == "") {
 			t.Errorf("%s: no source", e.ID)
 		}
 		for _, r := range e.When {
@@ -180,6 +183,24 @@ func TestEntries(t *testing.T) {
 		if e := find(id); len(e.When) > 0 {
 			t.Errorf("%s: no example of a reply", id)
 		}
+	}
+}
+
+// At a service of which no rule fits, the words are its own all the same; at
+// others they are not.
+func TestAt(t *testing.T) {
+	for service, want := range map[string]string{"naver": "naver.login", "mailgun": "mailgun.login", "google": "generic.auth", "": "generic.auth"} {
+		if id := At(service, "generic.auth"); id != want {
+			t.Errorf("%q: %q", service, id)
+		}
+	}
+	base, _ := Find("generic.auth", "ko")
+	own, _ := Find("naver.login", "ko")
+	if n := len(own.Steps) - len(base.Steps); n < 1 || !slices.Equal(own.Steps[n:], base.Steps) || own.Meaning != base.Meaning || own.Title == base.Title {
+		t.Errorf("%+v", own)
+	}
+	if id := At("naver", "generic.quota"); id != "generic.quota" {
+		t.Error(id)
 	}
 }
 
