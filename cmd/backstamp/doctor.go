@@ -168,7 +168,7 @@ func (p *program) explainAll(all []symptom) {
 }
 
 func (p *program) symptomRow(f symptom) symptomRow {
-	row := symptomRow{Check: f.check, Subject: f.subject, State: f.state, Text: f.text, Explain: web.NewExplainRow(f.explain, p.language()), Ms: f.took.Milliseconds()}
+	row := symptomRow{Check: f.check, Subject: mail.Escape(f.subject), State: f.state, Text: mail.Escape(f.text), Explain: web.NewExplainRow(f.explain, p.language()), Ms: f.took.Milliseconds()}
 	for _, s := range f.steps {
 		row.Steps = append(row.Steps, p.stepRow(s, false))
 	}

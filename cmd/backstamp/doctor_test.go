@@ -83,7 +83,7 @@ func TestDoctor(t *testing.T) {
 		t.Errorf("for people:\n%s", out)
 	}
 	upstream.On(mailtest.Banner, mailtest.Normal())
-	if err := os.WriteFile(in.config, []byte(strings.Replace(relayConfig(upstream.Addr, ""), publicBase, "https://no-such-name.invalid", 1)), 0o600); err != nil {
+	if err := os.WriteFile(in.config, []byte(strings.Replace(relayConfig(upstream.Addr, ""), publicBase, "https://"+freeAddress(t), 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if found, code := in.diagnosis(); code != exitFailed || found["tracking"] != "fail doctor.unreachable" {

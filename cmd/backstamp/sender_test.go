@@ -12,6 +12,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"backstamp/internal/clock"
 )
@@ -124,7 +125,7 @@ func TestDoctorSender(t *testing.T) {
 			dns["example.com"], dns["_dmarc.example.com"] = "v=spf1 ip4:nowhere\x1b[2J -all", "v=DMARC1; p=none"
 			return yaml
 		}, exitFailed, map[string]string{
-			"spf example.com":    "fail doctor.spf-broken: v=spf1 ip4:nowhere\x1b[2J -all",
+			"spf example.com":    "fail doctor.spf-broken: v=spf1 ip4:nowhere\\x1b[2J -all",
 			"record example.com": "",
 		}},
 		{"free mail by its provider and by a bulk one", "shop@gmail.com", func(yaml string, dns zone) string {
@@ -146,7 +147,7 @@ func TestDoctorSender(t *testing.T) {
 			return dismiss(yaml, "keep")
 		}, exitFailed, map[string]string{
 			"spf example.net":          "fail doctor.spf-several: v=spf1 -all | V=spf1 mx -all",
-			"dmarc _dmarc.example.net": "warn doctor.dmarc: several policies, which count as none: v=DMARC1; p=none | v=DMARC1; p=reject \x1b[2J",
+			"dmarc _dmarc.example.net": "warn doctor.dmarc: several policies, which count as none: v=DMARC1; p=none | v=DMARC1; p=reject \\x1b[2J",
 			"recipients a@example.net": "fail doctor.no-provider: no provider may send with this From: the relay refuses it",
 		}},
 		{"free mail where only bulk mailers are", "a@gmail.com", func(yaml string, dns zone) string {
@@ -220,6 +221,22 @@ func TestDoctorSenderCannotTell(t *testing.T) {
 	} {
 		if out, code := asked(t, senderConfig, c.dns, address); code != c.code || !strings.Contains(out, c.want) {
 			t.Errorf("%s: exit %d, %q", address, code, out)
+		}
+	}
+}
+
+// What DNS says is of strangers, and reaches no terminal as it is, nor what
+// reads the JSON.
+func TestDoctorSenderHostileDNS(t *testing.T) {
+	const evil = "\x1b[2J\u202e\u009b31m\xff\x00 "
+	dns := world()
+	dns["example.com"] = "v=spf1 " + evil + strings.Repeat("a", 5000) + " ~all"
+	dns["_dmarc.example.com"] = "v=DMARC1; p=" + evil + "; rua=mailto:" + evil
+	dns["google._domainkey.example.com"] = "v=DKIM1; p=" + evil
+	for _, args := range [][]string{{"shop@example.com"}, {"--json", "shop@example.com"}, {"--lang", "ko", "shop@example.com"}} {
+		out, code := asked(t, senderConfig, dns, args...)
+		if code == exitDone || out == "" || strings.ContainsAny(out, "\x1b\x00\u202e\u009b") || !utf8.ValidString(out) {
+			t.Errorf("%q: exit %d\n%q", args, code, out)
 		}
 	}
 }
