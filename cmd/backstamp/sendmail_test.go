@@ -87,6 +87,31 @@ func TestSendmail(t *testing.T) {
 	}
 }
 
+// TestSendmailNotices: what the sender wants to be told reaches the provider,
+// by way of the spool too.
+func TestSendmailNotices(t *testing.T) {
+	peer := mailtest.Start(t, mailtest.Script{Extensions: []string{"DSN"}})
+	dir, file, _ := sendmailConfig(t, peer.Addr)
+	args := []string{"-N", "success,delay", "-R", "hdrs", "-V", "order=42", "kim@b.test", "lee@b.test"}
+	if out, code := pipe(t, file, letterText, args...); code != 0 {
+		t.Fatalf("while the server is down: exit %d\n%s", code, out)
+	}
+	in := startIn(t, dir, file)
+	in.logged("letter of the spool handed in")
+	if out, code := pipe(t, file, letterText, args...); code != 0 {
+		t.Fatalf("while it runs: exit %d\n%s", code, out)
+	}
+	in.until("all mail is sent", func() bool { return len(in.rows("messages", "--status", "sent")) == 2 })
+	if n := peer.Heard("MAIL FROM:<app@shop.test> RET=HDRS ENVID=order+3D42"); n != 2 {
+		t.Errorf("%d of 2: %q", n, peer.Commands())
+	}
+	for _, to := range []string{"kim", "lee"} {
+		if n := peer.Heard("RCPT TO:<" + to + "@b.test> NOTIFY=SUCCESS,DELAY"); n != 2 {
+			t.Errorf("%s: %d of 2: %q", to, n, peer.Commands())
+		}
+	}
+}
+
 // TestSendmailCodes: the caller learns what will not be sent, and why.
 func TestSendmailCodes(t *testing.T) {
 	peer := mailtest.Start(t, mailtest.Script{})

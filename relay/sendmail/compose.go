@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,8 +20,9 @@ type Letter struct {
 	From    string // "" is the null reverse-path
 	To      []string
 	Content mail.ContentCloser
-	high    bool // some byte of the content is above 0x7f
-	bare    bool // it has no From, so that the relay's rule stands in
+	Wishes
+	high bool // some byte of the content is above 0x7f
+	bare bool // it has no From, so that the relay's rule stands in
 }
 
 // Close lets go of the content.
@@ -45,7 +47,7 @@ func Compose(in io.Reader, o Options, host Host) (*Letter, error) {
 	if err != nil {
 		return nil, inputError(err)
 	}
-	l := &Letter{To: append([]string(nil), o.Recipients...)}
+	l := &Letter{To: slices.Clone(o.Recipients), Wishes: o.Wishes}
 	if o.FromHeader {
 		found, err := recipients(header)
 		if err != nil {

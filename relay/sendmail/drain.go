@@ -76,7 +76,7 @@ func (s *Spool) hand(ctx context.Context, name string, to Client, again bool) (o
 	}
 	ctx, cancel := context.WithTimeout(ctx, handMax)
 	defer cancel()
-	out = submit(ctx, to, &Letter{From: e.From, To: e.To, Content: l, high: e.High, bare: e.Bare})
+	out = submit(ctx, to, &Letter{From: e.From, To: e.To, Content: l, Wishes: e.Wishes, high: e.High, bare: e.Bare})
 	return out, s.note(name, l, e, out)
 }
 

@@ -30,6 +30,7 @@ type Options struct {
 	Verbose    bool    // -v: say what becomes of it
 	Spool      string  // -oQ: where mail is kept while the relay does not answer
 	Recipients []string
+	Wishes
 
 	// These are options of backstamp, after two dashes; -C is --config.
 	Config string
@@ -37,6 +38,17 @@ type Options struct {
 	Sets   []string
 	JSON   bool
 }
+
+// Wishes are what a sender wants to be told (RFC 3461 section 4), for all
+// recipients alike.
+type Wishes struct {
+	Notify mail.Notify `json:"notify,omitempty"` // -N
+	Ret    string      `json:"ret,omitempty"`    // -R: FULL, HDRS or ""
+	EnvID  string      `json:"envid,omitempty"`  // -V: comes back in what is told
+}
+
+// envIDMax is the longest ENVID (RFC 3461 section 5.4).
+const envIDMax = 100
 
 // withValue are the letters that take a value, which may follow at once or as
 // the next argument. Those of sendmail and Postfix that change nothing here are
@@ -168,21 +180,28 @@ func (o *Options) value(c rune, v string) error {
 	case 'b':
 		return o.mode(v)
 	case 'N':
-		return checkNotify(v)
+		return o.notify(v)
 	case 'R':
-		if !slices.Contains([]string{"full", "hdrs"}, strings.ToLower(v)) {
+		o.Ret = strings.ToUpper(v)
+		if !slices.Contains([]string{"FULL", "HDRS"}, o.Ret) {
 			return errorf(ExUsage, "-R %q; expected full or hdrs", mail.Escape(v))
+		}
+	case 'V':
+		o.EnvID = v
+		if len(v) > envIDMax || strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r > '~' }) {
+			return errorf(ExUsage, "-V %q; expected at most %d octets of printable ASCII", mail.Escape(v), envIDMax)
 		}
 	}
 	return nil
 }
 
-// checkNotify refuses what is no value of NOTIFY (RFC 3461 section 4.1).
-func checkNotify(v string) error {
-	words := strings.Split(strings.ToLower(v), ",")
+// notify takes a value of NOTIFY (RFC 3461 section 4.1).
+func (o *Options) notify(v string) error {
+	o.Notify = mail.Notify(strings.ToUpper(v))
+	words := strings.Split(string(o.Notify), ",")
 	for _, w := range words {
-		known := slices.Contains([]string{"success", "failure", "delay"}, w)
-		if !known && (w != "never" || len(words) > 1) {
+		known := slices.Contains([]string{mail.NotifySuccess, mail.NotifyFailure, mail.NotifyDelay}, w)
+		if !known && (w != mail.NotifyNever || len(words) > 1) {
 			return errorf(ExUsage, "-N %q; expected never, or some of success, failure and delay", mail.Escape(v))
 		}
 	}

@@ -25,7 +25,7 @@ func show(o Options) string {
 	if o.Sender != nil {
 		fmt.Fprintf(&b, "f=<%s> ", *o.Sender)
 	}
-	for _, f := range []struct{ name, value string }{{"F", o.Name}, {"Q", o.Spool}, {"C", o.Config}, {"set", strings.Join(o.Sets, ",")}} {
+	for _, f := range []struct{ name, value string }{{"F", o.Name}, {"N", string(o.Notify)}, {"R", o.Ret}, {"V", o.EnvID}, {"Q", o.Spool}, {"C", o.Config}, {"set", strings.Join(o.Sets, ",")}} {
 		if f.value != "" {
 			fmt.Fprintf(&b, "%s=%s ", f.name, f.value)
 		}
@@ -55,8 +55,8 @@ func TestParse(t *testing.T) {
 		{"-I", fmt.Sprintf("mode=%d", Aliases)},
 		{"-q", fmt.Sprintf("mode=%d", Flush)},
 		{"-q30m", fmt.Sprintf("mode=%d", Flush)},
-		{"-N failure,delay -R hdrs -V id42 -X /tmp/log a@b.test", "a@b.test"},
-		{"-Nnever -Rfull a@b.test", "a@b.test"},
+		{"-N failure,delay -R hdrs -V id42 -X /tmp/log a@b.test", "N=FAILURE,DELAY R=HDRS V=id42 a@b.test"},
+		{"-Nnever -Rfull a@b.test", "N=NEVER R=FULL a@b.test"},
 		{"-OIgnoreDots -O QueueDirectory=/var/q -oQ/var/r -t", "t i Q=/var/r"},
 		{"-Am -B8BITMIME -G -L tag -n -U -d0.1 -em -v a@b.test", "v a@b.test"},
 		{"--config /etc/b.yaml --set=a=b -C /etc/c.yaml -t", "t C=/etc/c.yaml set=a=b"},
@@ -70,6 +70,8 @@ func TestParse(t *testing.T) {
 		{"-N sometimes a@b.test", "64"},
 		{"-N never,delay a@b.test", "64"},
 		{"-R none a@b.test", "64"},
+		{"-V 주문 a@b.test", "64"},
+		{"-V " + strings.Repeat("x", 101), "64"},
 		{"-bd", "64"},
 		{"-bx", "64"},
 		{"-o||a@b.test", "a@b.test"},

@@ -55,8 +55,9 @@ type envelope struct {
 	Refused []Refusal `json:"refused,omitempty"` // for whom it never will be taken
 	Arrived time.Time `json:"arrived"`
 	Size    int64     `json:"size"` // of the content
-	High    bool      `json:"high,omitempty"`
-	Bare    bool      `json:"bare,omitempty"`
+	Wishes
+	High bool `json:"high,omitempty"`
+	Bare bool `json:"bare,omitempty"`
 }
 
 // Make makes the directory if it is not there.
@@ -89,7 +90,7 @@ func (s *Spool) add(l *Letter, why string) (name string, err error) {
 	}
 	now := s.Clock.Now()
 	name = s.ids.Next(now).String()
-	e := envelope{From: l.From, To: l.To, Why: why, Arrived: now, Size: l.Content.Size(), High: l.high, Bare: l.bare}
+	e := envelope{From: l.From, To: l.To, Why: why, Arrived: now, Size: l.Content.Size(), Wishes: l.Wishes, High: l.high, Bare: l.bare}
 	return name, s.write(name, e, l.Content)
 }
 

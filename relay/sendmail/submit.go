@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"backstamp/mail"
@@ -54,7 +55,10 @@ func submit(ctx context.Context, to Client, l *Letter) Outcome {
 func (l *Letter) submit(ctx context.Context, to Client, field string) (out Outcome) {
 	rest := l.To
 	for {
-		attempts := to.Deliver(ctx, mail.Transaction{Recipients: rest, Copy: copyOf{l.From, field, l.Content, l.high}})
+		attempts := to.Deliver(ctx, mail.Transaction{
+			Recipients: rest, Asked: slices.Repeat([]mail.Asked{{Notify: l.Notify}}, len(rest)), Ret: l.Ret, EnvID: l.EnvID,
+			Copy: copyOf{l.From, field, l.Content, l.high},
+		})
 		var later []string
 		taken, many := 0, false
 		for i, a := range attempts {
@@ -106,7 +110,7 @@ func Send(ctx context.Context, to Client, spool *Spool, l *Letter) (out Outcome,
 	if len(out.Waiting) == 0 {
 		return out, "", out.Err()
 	}
-	kept, err = spool.add(&Letter{From: l.From, To: out.Waiting, Content: l.Content, high: l.high, bare: l.bare}, out.Why)
+	kept, err = spool.add(&Letter{From: l.From, To: out.Waiting, Content: l.Content, Wishes: l.Wishes, high: l.high, bare: l.bare}, out.Why)
 	if err != nil {
 		return out, "", errorf(ExTempFail, "not taken for %s: %s; and it could not be kept: %v",
 			mail.Escape(strings.Join(out.Waiting, ", ")), out.Why, err)
