@@ -2,17 +2,22 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"embed"
 	"errors"
 	"fmt"
 	"html/template"
 	"io"
+	"io/fs"
 	"net/http"
 	"strings"
 	"time"
 
+	"go.yaml.in/yaml/v4"
+
 	"backstamp/mail"
+	"backstamp/relay/provider/catalogue"
 	"backstamp/store"
 )
 
@@ -27,14 +32,42 @@ const (
 //go:embed page
 var pageFiles embed.FS
 
-// parsePages parses the pages, once: one that does not parse is a mistake in
-// the program, which any test finds. Times are shown in the time zone of now.
-func parsePages(now func() time.Time) *template.Template {
+// parsePages parses the pages of each language, once: one that does not parse is
+// a mistake in the program, which any test finds. Times are shown in the time
+// zone of now.
+func parsePages(now func() time.Time) map[string]*template.Template {
+	pages := map[string]*template.Template{}
+	for _, lang := range catalogue.Languages() {
+		pages[lang] = parseLanguage(lang, now)
+	}
+	return pages
+}
+
+func parseLanguage(lang string, now func() time.Time) *template.Template {
+	words, err := pageWords(lang)
+	if err != nil {
+		panic(fmt.Errorf("the pages in %q: %w", lang, err))
+	}
 	return template.Must(template.New("").Funcs(template.FuncMap{
+		"lang":  func() string { return lang },
+		"say":   func(text string, args ...any) string { return fmt.Sprintf(cmp.Or(words[text], text), args...) },
 		"local": func(m moment) string { return time.Time(m).In(now().Location()).Format(time.DateTime) },
 		"zone":  func() string { return now().Format("UTC-07:00") },
 		"hits":  func(people, machines int) hits { return hits{people, machines} },
 	}).ParseFS(pageFiles, "page/*.html"))
+}
+
+// pageWords returns the words of the pages in a language by the English ones,
+// which stand in the pages themselves.
+func pageWords(lang string) (words map[string]string, err error) {
+	text, err := pageFiles.ReadFile("page/" + lang + ".yaml")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err == nil {
+		err = yaml.Unmarshal(text, &words)
+	}
+	return words, err
 }
 
 // hits are opens or clicks, those of people and of machines apart.
@@ -54,7 +87,7 @@ func (h *Handler) mountPages(mux *http.ServeMux, guard func(http.Handler) http.H
 				name, status, d = "error.html", f.status, f.text
 			}
 			var out bytes.Buffer
-			if err := pages.ExecuteTemplate(&out, name, d); err != nil {
+			if err := pages[languageOf(r)].ExecuteTemplate(&out, name, d); err != nil {
 				h.logError(r, err)
 				writeText(w, http.StatusInternalServerError, "internal error; the log says more\n")
 				return

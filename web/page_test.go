@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +17,7 @@ import (
 
 	"backstamp/internal/mailtest"
 	"backstamp/mail"
+	"backstamp/relay/provider/catalogue"
 	"backstamp/store"
 )
 
@@ -35,6 +37,56 @@ func TestPages(t *testing.T) {
 		"list": "/", "message": "/messages/" + fullID().String(), "bare": "/messages/" + bareID().String(), "shared": "/messages/" + sharedID().String(),
 	} {
 		mailtest.Golden(t, "testdata/"+name+".html", []byte(in.body(t, path, http.StatusOK)))
+	}
+}
+
+// What the pages say is there in each language, with the same values in the same
+// order, and no more than they say.
+func TestPageWords(t *testing.T) {
+	said := map[string]bool{}
+	files, err := fs.Glob(pageFiles, "page/*.html")
+	if err != nil || len(files) == 0 {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		text, err := pageFiles.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`\bsay "([^"]*)"`).FindAllSubmatch(text, -1) {
+			said[string(m[1])] = true
+		}
+	}
+	verbs := regexp.MustCompile(`%.`)
+	for _, lang := range catalogue.Languages()[1:] {
+		words, err := pageWords(lang)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for en, word := range words {
+			if !said[en] || word == "" || !slices.Equal(verbs.FindAllString(en, -1), verbs.FindAllString(word, -1)) {
+				t.Errorf("%s: %q for %q", lang, word, en)
+			}
+		}
+		for en := range said {
+			if words[en] == "" {
+				t.Errorf("%s: nothing for %q", lang, en)
+			}
+		}
+	}
+}
+
+func TestKoreanPages(t *testing.T) {
+	in := newHouse(t, nil)
+	for path, want := range map[string]string{"/": "<h1>메시지</h1>", "/messages/" + fullID().String(): ">제공자의 응답<", "/messages/nobody": "<h1>보여 줄 수 없음</h1>"} {
+		status := http.StatusOK
+		if strings.HasSuffix(path, "nobody") {
+			status = http.StatusNotFound
+		}
+		got := in.body(t, path+"?lang=ko", status)
+		if !strings.Contains(got, `<html lang="ko">`) || !strings.Contains(got, want) || strings.Contains(got, "%!") {
+			t.Errorf("%s: no %s in %s", path, want, got)
+		}
 	}
 }
 
