@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"backstamp/mail"
 )
@@ -14,17 +15,20 @@ func TestExplain(t *testing.T) {
 	by := map[string]string{}
 	for _, prefix := range []string{"Reason", "Note", "Link"} {
 		for _, word := range reasons(t, prefix) {
-			text := Explain(word)
-			if len(strings.Fields(text)) < 4 || !strings.HasSuffix(text, ".") || by[text] != "" {
-				t.Errorf("%s: %q, which is too little, no sentence, or that of %q", word, text, by[text])
+			for lang, least := range map[string]int{"en": 4, "ko": 3} {
+				text := Explain(word, lang)
+				korean := strings.ContainsFunc(text, func(r rune) bool { return unicode.Is(unicode.Hangul, r) })
+				if len(strings.Fields(text)) < least || !strings.HasSuffix(text, ".") || by[text] != "" || korean != (lang == "ko") {
+					t.Errorf("%s in %s: %q, which is too little, no sentence, or that of %q", word, lang, text, by[text])
+				}
+				by[text] = word
 			}
-			by[text] = word
 		}
 	}
-	if len(by) != len(explanations) {
+	if len(by) != 2*len(explanations) {
 		t.Errorf("%d texts for %d words", len(explanations), len(by))
 	}
-	if text := Explain("moonlight"); text != "" {
+	if text := Explain("moonlight", "en"); text != "" {
 		t.Errorf("an unknown word is explained: %q", text)
 	}
 }
@@ -34,12 +38,12 @@ func TestMeanings(t *testing.T) {
 		reason: ReasonNothing, notes: []string{NoteClip},
 		links: []mail.Link{{Reason: LinkEmpty}, {}, {Reason: LinkScheme}, {Reason: LinkEmpty}},
 	}
-	m := p.Meanings()
+	m := p.Meanings("ko")
 	got, want := slices.Sorted(maps.Keys(m)), []string{LinkEmpty, NoteClip, ReasonNothing, LinkScheme}
-	if !slices.Equal(got, want) || m[LinkEmpty] != Explain(LinkEmpty) {
+	if !slices.Equal(got, want) || m[LinkEmpty] != Explain(LinkEmpty, "ko") {
 		t.Errorf("%q, want those of %q", m, want)
 	}
-	if m := new(Plan).Meanings(); len(m) != 0 {
+	if m := new(Plan).Meanings("en"); len(m) != 0 {
 		t.Errorf("nothing is explained as %q", m)
 	}
 }

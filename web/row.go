@@ -376,9 +376,9 @@ func newShowRow(r store.Row, plan *rewrite.Plan, linker rewrite.Linker, lang str
 		Notes: []string{}, Meanings: map[string]string{},
 	}
 	if plan != nil {
-		row.Growth, row.Notes, row.Meanings = plan.Growth(), orEmpty(plan.Notes()), plan.Meanings()
+		row.Growth, row.Notes, row.Meanings = plan.Growth(), orEmpty(plan.Notes()), plan.Meanings(lang)
 	} else if reason := r.Message.Reason; reason != "" {
-		row.Meanings[reason] = rewrite.Explain(reason)
+		row.Meanings[reason] = rewrite.Explain(reason, lang)
 	}
 	for _, name := range row.Quirks {
 		row.Meanings[name] = quirk.Explain(name, lang)

@@ -115,7 +115,7 @@ func TestShowMeanings(t *testing.T) {
 	}
 	full, bare := in.body(t, "/messages/"+fullID().String(), http.StatusOK), in.body(t, "/messages/"+bareID().String(), http.StatusOK)
 	for word, on := range map[string]string{rewrite.NoteClip: full, rewrite.LinkScheme: full, rewrite.ReasonNoHTML: bare} {
-		text := rewrite.Explain(word)
+		text := rewrite.Explain(word, "en")
 		if meanings := show["meanings"].(map[string]any); on == full && meanings[word] != text {
 			t.Errorf("%s means %q, want %q", word, meanings[word], text)
 		}

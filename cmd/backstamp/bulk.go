@@ -42,10 +42,10 @@ func textOrNull(s string) *string {
 	return &s
 }
 
-func (t *trial) row(file string, written int64) trialRow {
+func (t *trial) row(file string, written int64, lang string) trialRow {
 	row := trialRow{
 		File: file, Edited: t.plan.Edited(), Reason: textOrNull(t.plan.Reason()),
-		Size: t.file.Size(), RewrittenSize: written, Notes: append([]string{}, t.plan.Notes()...), Meanings: t.plan.Meanings(),
+		Size: t.file.Size(), RewrittenSize: written, Notes: append([]string{}, t.plan.Notes()...), Meanings: t.plan.Meanings(lang),
 		Links: []trialLink{},
 	}
 	for _, l := range t.plan.Links() {
@@ -152,7 +152,7 @@ func (p *program) rewriteInto(o *offliner, file, dir string) outcome {
 	err := p.withTrial(o, file, func(t *trial) error {
 		path := filepath.Join(dir, filepath.Base(file))
 		size, err := writeWhole(path, t)
-		row = t.row(file, size)
+		row = t.row(file, size, p.language())
 		return err
 	})
 	return outcome{row, err}

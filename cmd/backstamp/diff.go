@@ -30,10 +30,10 @@ func colouredMarks() marks {
 func plainMarks() marks { return marks{out: "[-", outEnd: "-]", in: "{+", inEnd: "+}"} }
 
 // diff prints what would change in a message, and why the rest would not.
-func (p *program) diff(name string, t *trial) error { return printDiff(p.out, p.marks(), name, t) }
+func (p *program) diff(name string, t *trial) error { return printDiff(p.out, p.marks(), p.language(), name, t) }
 
-func printDiff(w io.Writer, m marks, name string, t *trial) error {
-	d := &differ{w: bufio.NewWriter(w), marks: m}
+func printDiff(w io.Writer, m marks, lang, name string, t *trial) error {
+	d := &differ{w: bufio.NewWriter(w), marks: m, lang: lang}
 	if err := d.message(name, t); err != nil {
 		return err
 	}
@@ -44,6 +44,7 @@ func printDiff(w io.Writer, m marks, name string, t *trial) error {
 type differ struct {
 	w     *bufio.Writer
 	marks marks
+	lang  string
 	pixel string // where it is
 }
 
@@ -51,7 +52,7 @@ func (d *differ) say(format string, args ...any) { fmt.Fprintf(d.w, format+"\n",
 
 func (d *differ) message(name string, t *trial) error {
 	if reason := t.plan.Reason(); reason != "" {
-		d.say("%s would not be changed (%s). %s", mail.Escape(name), reason, rewrite.Explain(reason))
+		d.say("%s would not be changed (%s). %s", mail.Escape(name), reason, rewrite.Explain(reason, d.lang))
 		d.left(t.plan.Links())
 		return nil
 	}
@@ -141,7 +142,7 @@ func (d *differ) left(links []mail.Link) {
 	d.say("\nleft alone")
 	t.flush(d.w)
 	for _, reason := range reasons {
-		d.say("%s: %s", reason, rewrite.Explain(reason))
+		d.say("%s: %s", reason, rewrite.Explain(reason, d.lang))
 	}
 }
 
@@ -164,7 +165,7 @@ func (d *differ) summary(t *trial) error {
 	}
 	d.say("%d octets become %d", t.file.Size(), size)
 	for _, note := range t.plan.Notes() {
-		d.say("note %s: %s", note, rewrite.Explain(note))
+		d.say("note %s: %s", note, rewrite.Explain(note, d.lang))
 	}
 	return nil
 }

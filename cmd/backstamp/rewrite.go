@@ -244,7 +244,7 @@ func (p *program) printCopy(name string, t *trial) error {
 		return err
 	}
 	if reason := t.plan.Reason(); reason != "" {
-		fmt.Fprintf(p.err, "%s: unchanged (%s). %s\n", name, reason, rewrite.Explain(reason))
+		fmt.Fprintf(p.err, "%s: unchanged (%s). %s\n", name, reason, rewrite.Explain(reason, p.language()))
 	}
 	return nil
 }

@@ -79,7 +79,7 @@ func diffWith(t *testing.T, m marks) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = p.withTrial(o, "testdata/diff/korean.eml", func(tr *trial) error { return printDiff(&out, m, "korean.eml", tr) })
+	err = p.withTrial(o, "testdata/diff/korean.eml", func(tr *trial) error { return printDiff(&out, m, "en", "korean.eml", tr) })
 	if err != nil {
 		t.Fatal(err)
 	}

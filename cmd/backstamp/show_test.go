@@ -28,8 +28,8 @@ func TestShowNotes(t *testing.T) {
 	text := in.ok("show", id)
 	for _, want := range []string{
 		fmt.Sprintf("octets; tracking adds %v\n", growth),
-		"Note         gmail-clip: " + rewrite.Explain(rewrite.NoteClip),
-		"\nscheme: " + rewrite.Explain(rewrite.LinkScheme) + "\n",
+		"Note         gmail-clip: " + rewrite.Explain(rewrite.NoteClip, "en"),
+		"\nscheme: " + rewrite.Explain(rewrite.LinkScheme, "en") + "\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("show does not say %q:\n%s", want, text)
@@ -38,7 +38,7 @@ func TestShowNotes(t *testing.T) {
 
 	id = in.send("app@shop.test", "r@sink.test", "From: app@shop.test\n\ntext\n")
 	in.status(id, "sent")
-	if text, want := in.ok("show", id), "Tracked      no: no-html. "+rewrite.Explain(rewrite.ReasonNoHTML)+"\n"; !strings.Contains(text, want) || strings.Contains(text, "adds") {
+	if text, want := in.ok("show", id), "Tracked      no: no-html. "+rewrite.Explain(rewrite.ReasonNoHTML, "en")+"\n"; !strings.Contains(text, want) || strings.Contains(text, "adds") {
 		t.Errorf("show does not say %q, or that tracking adds something:\n%s", want, text)
 	}
 }
