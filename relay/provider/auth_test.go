@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -123,7 +124,7 @@ func TestCRAM(t *testing.T) {
 		if text := strings.Join(shown, "|"); strings.Contains(text, "dGlt") {
 			t.Errorf("the response shows: %s", text)
 		}
-		if quoted := c.mask("235 " + want); strings.Contains(quoted, "dGlt") {
+		if quoted := c.veil.mask("235 " + want)[0]; strings.Contains(quoted, "dGlt") {
 			t.Errorf("the response shows where it is quoted: %s", quoted)
 		}
 	}
@@ -161,7 +162,7 @@ func TestPasswordQuotedBack(t *testing.T) {
 		reply string
 	}{
 		{mailtest.Auth, "535-5.7.8 no\n535 5.7.8 %s is wrong"}, {mailtest.Auth, "what is %s?"}, {mailtest.Mail, "530 5.7.0 not %s"}, {mailtest.Mail, "your %s"},
-		{mailtest.RcptNo(1), "550 5.1.1 %s?"}, {mailtest.Data, "554 5.7.0 %s"}, {mailtest.Dot, "554 5.7.0 %s"}, {mailtest.Dot, "250 2.0.0 queued as %s"},
+		{mailtest.Auth, "535-5.7.8 no\n500 %s"}, {mailtest.RcptNo(1), "550 5.1.1 %s?"}, {mailtest.Data, "554 5.7.0 %s"}, {mailtest.Dot, "554 5.7.0 %s"}, {mailtest.Dot, "250 2.0.0 queued as %s"},
 	} {
 		for form, quoted := range forms {
 			p := mailtest.Start(t, mailtest.Script{Username: "joe", Password: secret})
@@ -172,6 +173,36 @@ func TestPasswordQuotedBack(t *testing.T) {
 			said := fmt.Sprint(a.Reply.String(), "|", a.Err, "|", a.UpstreamID)
 			if !strings.Contains(said, "****") || strings.Contains(said, quoted) || strings.Contains(said, quoted[len(quoted)/2:]) {
 				t.Errorf("%s, %s: %s", c.stage, form, said)
+			}
+		}
+	}
+}
+
+// Nor does one that breaks what it quotes over lines, be the last one a reply or
+// not.
+func TestPasswordWrapped(t *testing.T) {
+	const secret = "s3sam-oeffne+dich/jetzt"
+	for _, form := range []string{secret, encode("\x00joe\x00" + secret)} {
+		for _, before := range []string{"", " ", "5.7.8 "} {
+			for _, width := range []int{3, 5, 8, len(secret) / 2, len(secret) - 2} {
+				pieces := slices.Collect(slices.Chunk([]byte(form), width))
+				var lines []string
+				for _, piece := range pieces {
+					lines = append(lines, before+string(piece)+" ")
+				}
+				reply := mail.Reply{Code: 535, Lines: lines}.String()
+				end := strings.LastIndex(reply, "\n535 ") + 1
+				for _, text := range []string{reply, reply[:end] + "500 " + reply[end+4:], reply[:end] + reply[end+4:]} {
+					p := mailtest.Start(t, mailtest.Script{Username: "joe", Password: secret})
+					p.On(mailtest.Auth, mailtest.Reply(text))
+					s := settings(p)
+					s.Username, s.Password = "joe", secret
+					a := client(t, s).Deliver(t.Context(), letterTo("b@y.test"))[0]
+					said := fmt.Sprint(a.Reply.String(), "|", a.Err)
+					if slices.ContainsFunc(pieces, func(b []byte) bool { return len(b) > 2 && strings.Contains(said, string(b)) }) {
+						t.Errorf("%q became %q", text, said)
+					}
+				}
 			}
 		}
 	}

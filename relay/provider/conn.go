@@ -28,8 +28,7 @@ type conn struct {
 	r     *bufio.Reader
 	w     *bufio.Writer
 
-	hidden []string          // for veil: what nobody is to see, each with what stands there instead
-	veil   *strings.Replacer // nil: nothing is hidden
+	veil veil
 
 	ext      map[string]string // what EHLO offered: keyword in capitals, parameters
 	greeted  bool
@@ -312,7 +311,7 @@ func (c *conn) sendSecret(line string) error {
 // read reads one reply, all of which must come within d.
 func (c *conn) read(d time.Duration) (mail.Reply, error) {
 	c.net.SetReadDeadline(in(d))
-	r, err := readReply(c.r, c.mask)
+	r, err := readReply(c.r, c.veil)
 	if err != nil {
 		c.broken = true
 		c.note("-- " + plain(err).Error())
@@ -322,8 +321,10 @@ func (c *conn) read(d time.Duration) (mail.Reply, error) {
 	if r.Code == 421 { // RFC 5321 section 3.8: the server closes
 		c.broken = true
 	}
-	for _, line := range strings.Split(c.masked(r).String(), "\n") {
-		c.note("S: " + line)
+	if c.trace != nil {
+		for line := range strings.SplitSeq(c.masked(r).String(), "\n") {
+			c.note("S: " + line)
+		}
 	}
 	return r, nil
 }

@@ -4,40 +4,98 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"net/url"
+	"slices"
 	"strings"
 
 	"backstamp/mail"
 )
 
-// hide has mask take words out from now on.
-func (c *conn) hide(words ...string) {
-	for _, w := range words {
-		if w != "" {
-			c.hidden = append(c.hidden, w, "****")
-		}
-	}
-	c.veil = strings.NewReplacer(c.hidden...)
-}
+// A veil is what nobody is to see of what a server says: some quote what they
+// refuse.
+type veil []string
 
-// mask takes secrets out of what a server says: some quote what they refuse.
-func (c *conn) mask(line string) string {
-	if c.veil == nil {
-		return line
-	}
-	return c.veil.Replace(line)
+// hide has the veil cover words from now on.
+func (c *conn) hide(words ...string) {
+	c.veil = append(c.veil, slices.DeleteFunc(words, func(w string) bool { return w == "" })...)
 }
 
 // masked is a reply as it may be kept and shown.
 func (c *conn) masked(r mail.Reply) mail.Reply {
-	lines := make([]string, len(r.Lines))
-	for i, line := range r.Lines {
-		lines[i] = c.mask(line)
-	}
-	r.Lines = lines
+	r.Lines = c.veil.mask(r.Lines...)
 	return r
 }
 
-// spellings are the ways in which others may write a secret, whole ones first.
+// mask returns lines of one reply without the words, those that are broken over
+// several lines too. It leaves lines alone.
+func (v veil) mask(lines ...string) []string {
+	if len(v) == 0 {
+		return lines
+	}
+	type place struct{ line, octet int }
+	var (
+		covered = make([][]bool, len(lines))
+		joined  strings.Builder
+		places  []place // by octet of joined
+	)
+	for i, line := range lines {
+		covered[i] = make([]bool, len(line))
+		v.find(line, func(octet int) { covered[i][octet] = true })
+		text := strings.TrimSpace(strings.TrimPrefix(line, mail.Reply{Lines: []string{line}}.Enhanced()))
+		joined.WriteString(text)
+		for from, k := strings.Index(line, text), 0; k < len(text); k++ {
+			places = append(places, place{i, from + k})
+		}
+	}
+	v.find(joined.String(), func(octet int) { covered[places[octet].line][places[octet].octet] = true })
+	shown := slices.Clone(lines)
+	for i, line := range lines {
+		if slices.Contains(covered[i], true) {
+			shown[i] = uncovered(line, covered[i])
+		}
+	}
+	return shown
+}
+
+// head returns the beginning of a line that came after others.
+func (v veil) head(before []string, line string) string {
+	shown := v.mask(append(slices.Clip(before), line)...)
+	line = shown[len(shown)-1]
+	return line[:min(len(line), headMax)]
+}
+
+const headMax = 80
+
+// find calls f for each octet of text that is part of a word.
+func (v veil) find(text string, f func(octet int)) {
+	for _, w := range v {
+		for from := 0; ; from++ {
+			i := strings.Index(text[from:], w)
+			if i < 0 {
+				break
+			}
+			from += i
+			for k := range len(w) {
+				f(from + k)
+			}
+		}
+	}
+}
+
+// uncovered is a line with stars for what is covered.
+func uncovered(line string, covered []bool) string {
+	var b strings.Builder
+	for i := range len(line) {
+		switch {
+		case !covered[i]:
+			b.WriteByte(line[i])
+		case i == 0 || !covered[i-1]:
+			b.WriteString("****")
+		}
+	}
+	return b.String()
+}
+
+// spellings are the ways in which others may write a secret.
 func spellings(secret string) []string {
 	if secret == "" {
 		return nil

@@ -25,8 +25,8 @@ var errNoReply = errors.New("the server sent something that is no SMTP reply")
 
 // readReply reads one reply, all its lines (RFC 5321 section 4.2). An error
 // other than of reading wraps errNoReply: the two sides no longer agree where
-// they are; it shows what mask leaves. The reader's buffer must hold replyLineMax.
-func readReply(r *bufio.Reader, mask func(string) string) (mail.Reply, error) {
+// they are; it shows nothing that is hidden. The reader's buffer must hold replyLineMax.
+func readReply(r *bufio.Reader, hidden veil) (mail.Reply, error) {
 	var reply mail.Reply
 	for total := 0; ; {
 		line, err := r.ReadSlice('\n')
@@ -40,8 +40,11 @@ func readReply(r *bufio.Reader, mask func(string) string) (mail.Reply, error) {
 			return mail.Reply{}, err
 		}
 		code, text, last, ok := parseReplyLine(bytes.TrimRight(line, "\r\n"))
-		if !ok || reply.Code != 0 && code != reply.Code {
-			return mail.Reply{}, fmt.Errorf("%w: %q", errNoReply, head(mask(string(line)), 80))
+		switch {
+		case !ok:
+			return mail.Reply{}, fmt.Errorf("%w: %q", errNoReply, hidden.head(reply.Lines, string(line)))
+		case reply.Code != 0 && code != reply.Code:
+			return mail.Reply{}, fmt.Errorf("%w: after %d came %d %q", errNoReply, reply.Code, code, hidden.head(reply.Lines, text))
 		}
 		reply.Code = code
 		if len(reply.Lines) < replyLinesMax {
@@ -55,9 +58,6 @@ func readReply(r *bufio.Reader, mask func(string) string) (mail.Reply, error) {
 		}
 	}
 }
-
-// head is at most the first n octets.
-func head(s string, n int) string { return s[:min(len(s), n)] }
 
 // parseReplyLine takes a line apart: three digits, the first 2 to 5, then the
 // end, a space or a hyphen.

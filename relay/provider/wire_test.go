@@ -11,7 +11,7 @@ import (
 )
 
 func read(text string) (r string, lines int, err error) {
-	reply, err := readReply(bufio.NewReaderSize(strings.NewReader(text), replyLineMax), strings.Clone)
+	reply, err := readReply(bufio.NewReaderSize(strings.NewReader(text), replyLineMax), nil)
 	return reply.String(), len(reply.Lines), err
 }
 
@@ -66,7 +66,7 @@ func FuzzReply(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r := bufio.NewReaderSize(bytes.NewReader(data), replyLineMax)
-		reply, err := readReply(r, strings.Clone)
+		reply, err := readReply(r, nil)
 		if err != nil {
 			if !reply.IsZero() || len(reply.Lines) != 0 {
 				t.Fatalf("%+v beside %v", reply, err)
