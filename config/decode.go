@@ -128,6 +128,10 @@ func (d *decoder) block(at place, n *yaml.Node, v reflect.Value) {
 			d.fail(e.at, "merge keys are not supported; expected the keys themselves")
 			continue
 		}
+		if firstWord(name) != name {
+			d.fail(e.at, "is no key; expected KEY: VALUE, with a colon and a blank between them")
+			continue
+		}
 		d.fail(e.at, "%s", unknown("key", name, names))
 	}
 	if c, ok := v.Addr().Interface().(checker); ok && len(d.problems) == before {

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode"
 
@@ -201,12 +200,27 @@ func describe(n *yaml.Node) string {
 	}
 }
 
-// keyText writes a key so that it stays one short word of a line.
+// keyText writes a key so that it stays one short word of a line. What is no
+// word may have a value in it, a secret too, where a colon or the blank after it
+// was forgotten.
 func keyText(s string) string {
-	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) }) || s == "" {
-		return strconv.Quote(short(s))
+	if s == "" {
+		return `""`
+	}
+	if word := firstWord(s); word != s {
+		return short(word) + "…"
 	}
 	return short(s)
+}
+
+// firstWord is what a key begins with that names are made of.
+func firstWord(s string) string {
+	for i, r := range s {
+		if !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("._-@*/<!", r) {
+			return s[:i]
+		}
+	}
+	return s
 }
 
 // short cuts a value that is too long to show.

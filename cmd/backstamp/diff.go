@@ -30,7 +30,9 @@ func colouredMarks() marks {
 func plainMarks() marks { return marks{out: "[-", outEnd: "-]", in: "{+", inEnd: "+}"} }
 
 // diff prints what would change in a message, and why the rest would not.
-func (p *program) diff(name string, t *trial) error { return printDiff(p.out, p.marks(), p.language(), name, t) }
+func (p *program) diff(name string, t *trial) error {
+	return printDiff(p.out, p.marks(), p.language(), name, t)
+}
 
 func printDiff(w io.Writer, m marks, lang, name string, t *trial) error {
 	d := &differ{w: bufio.NewWriter(w), marks: m, lang: lang}

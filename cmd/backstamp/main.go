@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -48,6 +49,7 @@ type program struct {
 	out, err io.Writer
 	env      []string
 	clock    clock.Clock
+	level    slog.Level      // of serve's log; zero: what concerns operators
 	roots    *x509.CertPool  // of providers' certificates; nil: those of the system
 	dns      sender.Resolver // that doctor asks about domains; nil: that of the system
 	// signals begins to deliver what SIGHUP, SIGTERM and SIGINT ask of serve;

@@ -77,7 +77,7 @@ func (p *program) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s := &server{program: p, log: slog.New(slog.NewTextHandler(p.err, nil)), reg: prometheus.NewRegistry()}
+	s := &server{program: p, log: slog.New(slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: p.level})), reg: prometheus.NewRegistry()}
 	s.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err := s.open(conf); err != nil {
 		return err

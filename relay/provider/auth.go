@@ -19,7 +19,6 @@ func (c *conn) login(ctx context.Context) error {
 		return nil
 	}
 	defer c.endWith(ctx)()
-	c.hide(spellings(c.set.Password)...)
 	if !c.secured && !c.loopback() {
 		return failure("AUTH", "no-starttls", mail.ClassTemporary,
 			errors.New("the password is not sent in the clear"))
@@ -55,7 +54,7 @@ func (c *conn) authenticate(offered []string) (mail.Reply, error) {
 		return c.authCRAM()
 	}
 	return mail.Reply{}, failure("AUTH", "no-mechanism", mail.ClassAuth,
-		fmt.Errorf("the server offers %q, and this version speaks PLAIN, LOGIN and CRAM-MD5", offered))
+		fmt.Errorf("the server offers %q, and this version speaks PLAIN, LOGIN and CRAM-MD5", c.veil.mask(offered...)))
 }
 
 // initialMax is the longest line that carries an initial response; RFC 4954

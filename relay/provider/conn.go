@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -40,6 +41,12 @@ type conn struct {
 	heardAt  time.Time // when the last reply came
 }
 
+func newConn(set *Settings, book *addressBook) *conn {
+	c := &conn{set: set, book: book}
+	c.hide(spellings(set.Password)...)
+	return c
+}
+
 // A step is one part of the way to a connection that can carry mail.
 type step struct {
 	name string
@@ -58,7 +65,7 @@ func steps() []step {
 
 // open makes a connection that can carry mail.
 func open(ctx context.Context, set *Settings, book *addressBook) (*conn, error) {
-	c := &conn{set: set, book: book}
+	c := newConn(set, book)
 	for _, s := range steps() {
 		if err := s.do(c, ctx); err != nil {
 			c.close()
@@ -248,12 +255,24 @@ func extensions(lines []string) map[string]string {
 			keyword, params = "AUTH", rest+" "+params
 		}
 		if keyword == "AUTH" {
-			params = strings.TrimSpace(ext["AUTH"] + " " + strings.ToUpper(params))
+			params = strings.TrimSpace(ext["AUTH"] + " " + mechanisms(params))
 		}
 		ext[keyword] = params
 	}
 	return ext
 }
+
+// mechanisms is what of a list of ways to log in may be one (RFC 4422 section 3.1).
+func mechanisms(list string) string {
+	names := slices.DeleteFunc(strings.Fields(strings.ToUpper(list)), func(name string) bool {
+		return len(name) > mechanismMax || strings.ContainsFunc(name, func(r rune) bool {
+			return (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
+		})
+	})
+	return strings.Join(names, " ")
+}
+
+const mechanismMax = 20
 
 // offers reports whether EHLO offered an extension.
 func (c *conn) offers(keyword string) bool {

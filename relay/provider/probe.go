@@ -68,7 +68,8 @@ func newProbe(s Settings, report func(Step)) (*probe, error) {
 	}
 	s = s.withDefaults()
 	p := &probe{report: report, clock: clock.System{}}
-	p.conn = &conn{set: &s, book: newAddressBook(), trace: func(line string) { p.step.Transcript = append(p.step.Transcript, line) }}
+	p.conn = newConn(&s, newAddressBook())
+	p.conn.trace = func(line string) { p.step.Transcript = append(p.step.Transcript, line) }
 	return p, nil
 }
 

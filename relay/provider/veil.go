@@ -10,13 +10,15 @@ import (
 	"backstamp/mail"
 )
 
-// A veil is what nobody is to see of what a server says: some quote what they
-// refuse.
+// A veil is what nobody is to see of what a server says, in lower case: some quote
+// what they refuse.
 type veil []string
 
 // hide has the veil cover words from now on.
 func (c *conn) hide(words ...string) {
-	c.veil = append(c.veil, slices.DeleteFunc(words, func(w string) bool { return w == "" })...)
+	for _, w := range words {
+		c.veil = append(c.veil, lowered(w))
+	}
 }
 
 // masked is a reply as it may be kept and shown.
@@ -65,8 +67,9 @@ func (v veil) head(before []string, line string) string {
 
 const headMax = 80
 
-// find calls f for each octet of text that is part of a word.
+// find calls f for each octet of text that is part of a word, in capitals or not.
 func (v veil) find(text string, f func(octet int)) {
+	text = lowered(text)
 	for _, w := range v {
 		for from := 0; ; from++ {
 			i := strings.Index(text[from:], w)
@@ -79,6 +82,17 @@ func (v veil) find(text string, f func(octet int)) {
 			}
 		}
 	}
+}
+
+// lowered is text of the same length with ASCII letters in lower case.
+func lowered(text string) string {
+	b := []byte(text)
+	for i, c := range b {
+		if c >= 'A' && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return string(b)
 }
 
 // uncovered is a line with stars for what is covered.
