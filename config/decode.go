@@ -8,6 +8,8 @@ import (
 	"unicode"
 
 	"go.yaml.in/yaml/v4"
+
+	"backstamp/internal/near"
 )
 
 // valuesMax is how many values a configuration may have once its aliases are
@@ -132,7 +134,7 @@ func (d *decoder) block(at place, n *yaml.Node, v reflect.Value) {
 			d.fail(e.at, "is no key; expected KEY: VALUE, with a colon and a blank between them")
 			continue
 		}
-		d.fail(e.at, "%s", unknown("key", name, names))
+		d.fail(e.at, "unknown key; %s", near.Hint(name, names))
 	}
 	if c, ok := v.Addr().Interface().(checker); ok && len(d.problems) == before {
 		c.check(func(key, text string) { d.failInside(at, key, text) })

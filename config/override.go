@@ -9,6 +9,8 @@ import (
 	"unicode"
 
 	"go.yaml.in/yaml/v4"
+
+	"backstamp/internal/near"
 )
 
 // prefix begins the environment variables that override keys.
@@ -81,7 +83,7 @@ func (t *tree) assign(source, name, value string, spell func([]string) string) (
 		if source == "--set" {
 			what = "key"
 		}
-		p.Text = unknown(what, name, names)
+		p.Text = "unknown " + what + "; " + near.Hint(name, names)
 		return p, false
 	case 1:
 		n, err := valueNode(value, found[0].typ)
@@ -92,7 +94,7 @@ func (t *tree) assign(source, name, value string, spell func([]string) string) (
 		t.set(found[0].path, n, source)
 		return Problem{}, true
 	}
-	p.Text = "may be " + list(paths) + "; expected --set with one of them"
+	p.Text = "may be " + near.List(paths) + "; expected --set with one of them"
 	return p, false
 }
 

@@ -9,6 +9,8 @@ import (
 	"unicode"
 
 	"go.yaml.in/yaml/v4"
+
+	"backstamp/internal/near"
 )
 
 // A fieldOf is a field of a struct that is a key.
@@ -48,7 +50,7 @@ func elementTag(t reflect.Type, tag reflect.StructTag) reflect.StructTag {
 // expected says what a value of a type should be.
 func expected(t reflect.Type, tag reflect.StructTag) string {
 	if one := tag.Get("one"); one != "" {
-		return list(strings.Split(one, "|"))
+		return near.List(strings.Split(one, "|"))
 	}
 	switch t {
 	case reflect.TypeFor[Secret]():

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"backstamp/config"
+	"backstamp/internal/near"
 	"backstamp/mail"
 	"backstamp/relay/provider"
 	"backstamp/relay/provider/catalogue"
@@ -66,9 +67,9 @@ func findProvider(all []provider.Settings, name string) (provider.Settings, erro
 		for _, s := range all {
 			names = append(names, s.Name)
 		}
-		return provider.Settings{}, exitf(exitUsage, "no provider %q; expected one of %q", name, names)
+		return provider.Settings{}, exitf(exitUsage, "no provider %q; %s", name, near.Hint(name, names))
 	}
-	return provider.Settings{}, exitf(exitUsage, "provider %q is ambiguous; expected one of %q", name, names)
+	return provider.Settings{}, exitf(exitUsage, "provider %q is ambiguous; expected %s", name, near.List(names))
 }
 
 // test sends one message and shows each step.

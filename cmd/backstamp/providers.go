@@ -44,7 +44,7 @@ func (p *program) listPresets() error {
 func (p *program) showPreset(name string) error {
 	known, ok := preset.Find(name)
 	if !ok {
-		return exitf(exitUsage, "preset %q is unknown; did you mean %s?", name, near.Name(name, provider.Presets()))
+		return exitf(exitUsage, "preset %q is unknown; %s", name, near.Hint(name, provider.Presets()))
 	}
 	if p.json {
 		return writeLine(p.out, known)

@@ -80,11 +80,11 @@ func Huge() Action {
 	}
 }
 
-// Endless answers with a reply of 100,000 lines.
+// Endless answers with a reply of 200,000 lines.
 func Endless() Action {
 	return func(s *session, normal string) (string, error) {
 		code := normal[:min(3, len(normal))]
-		return normal, s.write(strings.Repeat(code+"-and so on\n", 100_000) + code + " end")
+		return normal, s.write(strings.Repeat(code+"-and so on\n", 200_000) + code + " end")
 	}
 }
 

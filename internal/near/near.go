@@ -1,11 +1,35 @@
 // Package near finds the name that somebody perhaps meant.
 package near
 
-import "slices"
+import "strings"
 
-// Name returns the name that takes the fewest edits. There is one at least.
+// Name returns the name that takes the fewest edits, "" where none is near.
 func Name(word string, names []string) string {
-	return slices.MinFunc(names, func(a, b string) int { return Distance(word, a) - Distance(word, b) })
+	best, least := "", len(word)/2+1
+	for _, name := range names {
+		if d := Distance(word, name); d < least {
+			best, least = name, d
+		}
+	}
+	return best
+}
+
+// Hint says what to write in place of an unknown word: the nearest name, or
+// which there are where none is near.
+func Hint(word string, names []string) string {
+	if name := Name(word, names); name != "" {
+		return "did you mean " + name + "?"
+	}
+	return "expected " + List(names)
+}
+
+// List writes words as a person would: a, b or c.
+func List(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	n := len(words) - 1
+	return strings.Join(words[:n], ", ") + " or " + words[n]
 }
 
 // Distance is the number of letters to insert, drop, replace or swap with

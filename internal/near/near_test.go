@@ -18,8 +18,17 @@ func TestDistance(t *testing.T) {
 
 func TestName(t *testing.T) {
 	names := []string{"gmail", "gworkspace", "mailgun"}
-	for word, want := range map[string]string{"gmial": "gmail", "Gmail": "gmail", "mailgum": "mailgun", "": "gmail", "workspace": "gworkspace"} {
+	for word, want := range map[string]string{"gmial": "gmail", "Gmail": "gmail", "mailgum": "mailgun", "": "", "workspace": "gworkspace", "xy": "", "postfix": ""} {
 		if got := Name(word, names); got != want {
+			t.Errorf("%q: %s, want %s", word, got, want)
+		}
+	}
+}
+
+func TestHint(t *testing.T) {
+	names := []string{"com", "eu", "in"}
+	for word, want := range map[string]string{"cm": "did you mean com?", "xx": "expected com, eu or in", "": "expected com, eu or in"} {
+		if got := Hint(word, names); got != want {
 			t.Errorf("%q: %s, want %s", word, got, want)
 		}
 	}

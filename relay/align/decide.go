@@ -165,7 +165,7 @@ func (a *Account) refuse(address string) *Refusal {
 // that the reply stays one line.
 const allowedMax = 160
 
-// allowed lists what the account may send as, as the configuration writes it.
+// allowed lists what the account may send as, in ASCII.
 func (a *Account) allowed() string {
 	var all []string
 	for _, p := range a.providers {
@@ -177,6 +177,7 @@ func (a *Account) allowed() string {
 	var shown []string
 	size := 0
 	for _, s := range all {
+		s = inASCII(s)
 		if slices.Contains(shown, s) {
 			continue
 		}

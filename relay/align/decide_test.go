@@ -192,6 +192,18 @@ func TestRefusalIsShort(t *testing.T) {
 	}
 }
 
+// A reply is ASCII whatever the configuration is written in.
+func TestRefusalIsASCII(t *testing.T) {
+	a, err := NewAccount(Settings{Name: "shop", Providers: []Provider{{Name: "main", Senders: []string{"@münchen.de", "*@*.가게.example", "가게@example.com"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = a.Decide(header("From: a@example.org"), "", "")
+	if want := `allowed: @xn--mnchen-3ya.de, *@*.xn--o39akk.example, \uac00\uac8c@example.com`; err == nil || !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
 func TestChain(t *testing.T) {
 	for _, tt := range []struct {
 		mode           Mode

@@ -4,6 +4,8 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -111,7 +113,7 @@ func parseSender(s string) (pattern, error) {
 		return pattern{}, errors.New("has no valid domain; " + grammar)
 	}
 	domain, err := aLabels(domain)
-	if err != nil {
+	if err != nil || !hostLike(domain) {
 		return pattern{}, errors.New("has no valid domain; " + grammar)
 	}
 	if suffix, _ := publicsuffix.PublicSuffix(domain); suffix == domain {
@@ -120,12 +122,41 @@ func parseSender(s string) (pattern, error) {
 	return pattern{domain: domain, below: below}, nil
 }
 
+// hostLike reports whether no label of a domain begins or ends with a hyphen,
+// which nobody can register (RFC 1123 section 2.1).
+func hostLike(domain string) bool {
+	return !slices.ContainsFunc(strings.Split(domain, "."), func(label string) bool {
+		return strings.HasPrefix(label, "-") || strings.HasSuffix(label, "-")
+	})
+}
+
 func parseExact(s string) (pattern, error) {
 	a, err := parse(s)
+	if err == nil && !hostLike(a.domain) {
+		return pattern{}, errors.New("has no valid domain; " + grammar)
+	}
 	if err != nil || strings.Contains(a.local, "*") {
 		return pattern{}, errors.New("is no address; " + grammar)
 	}
 	return pattern{local: a.local, domain: a.domain}, nil
+}
+
+// inASCII writes an address or an entry of senders with its domain in A-labels,
+// and escaped where that does not suffice, as a reply wants it.
+func inASCII(s string) string {
+	if at := strings.LastIndexByte(s, '@'); at >= 0 {
+		before, domain := s[:at+1], s[at+1:]
+		domain, below := strings.CutPrefix(domain, "*.")
+		if a, err := aLabels(domain); err == nil && below {
+			s = before + "*." + a
+		} else if err == nil {
+			s = before + a
+		}
+	}
+	if isASCII(s) {
+		return s
+	}
+	return strings.Trim(strconv.QuoteToASCII(s), `"`)
 }
 
 //go:embed freemail.txt

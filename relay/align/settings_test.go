@@ -80,10 +80,10 @@ func TestSettingErrors(t *testing.T) {
 			`accounts.shop.providers.main.senders.6: "@github.io" is open`,
 			`accounts.shop.providers.main.senders.7: "@localhost" is open`,
 			`accounts.shop.providers.main.senders.8: "@한국" is open`}},
-		"senders malformed": {senders("shop", "sales*@example.com", "a@*.example.com", "*@*", "@exa mple.com", "@.example.com", "*@*.*.example.com", ""), []string{
+		"senders malformed": {senders("shop", "sales*@example.com", "a@*.example.com", "*@*", "@exa mple.com", "@.example.com", "*@*.*.example.com", "", "@-x.com", "a@x-.com"), []string{
 			"accounts.shop.providers.main.senders.0:", "accounts.shop.providers.main.senders.1:", "accounts.shop.providers.main.senders.2:",
 			"accounts.shop.providers.main.senders.3:", "accounts.shop.providers.main.senders.4:", "accounts.shop.providers.main.senders.5:",
-			"accounts.shop.providers.main.senders.6:", "accounts.shop.providers.main.senders.7:"}},
+			"accounts.shop.providers.main.senders.6:", "accounts.shop.providers.main.senders.7:", "accounts.shop.providers.main.senders.8:", "accounts.shop.providers.main.senders.9:"}},
 		"shared senders": {Settings{Name: "shop", Providers: []Provider{good, {Name: "all", Shared: true, Senders: []string{"@example.com", "*"}}}},
 			[]string{`providers.all.senders.1: "*" is no address`}},
 		"free mail in bulk": {Settings{Name: "shop", Providers: []Provider{{Name: "main", Bulk: true, Senders: []string{"kim@gmail.com", "@NAVER.com", "@example.com"}}}},

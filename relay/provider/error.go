@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"syscall"
 
 	"backstamp/mail"
@@ -24,10 +25,10 @@ type Error struct {
 	why         *mail.Explain
 }
 
-// Error names the stage and the reply or cause.
+// Error names the stage and the reply, in one line, or the cause.
 func (e *Error) Error() string {
 	if !e.Reply.IsZero() {
-		return fmt.Sprintf("%s: %s", e.Stage, e.Reply)
+		return e.Stage + ": " + strings.ReplaceAll(e.Reply.String(), "\n", " / ")
 	}
 	return fmt.Sprintf("%s: %v", e.Stage, e.Err)
 }

@@ -127,20 +127,20 @@ func (s Settings) checkPreset() error {
 	case s.Preset == "":
 		return mail.Settingf(key, "is missing; expected one of %s", strings.Join(names, ", "))
 	}
-	return mail.Settingf(key, "preset %q is unknown; did you mean %s?", s.Preset, near.Name(s.Preset, names))
+	return mail.Settingf(key, "preset %q is unknown; %s", s.Preset, near.Hint(s.Preset, names))
 }
 
 // checkRegion refuses a region of which there is no host.
 func (s Settings) checkRegion() error {
 	p, key := s.Data(), s.Key+".region"
-	_, meant, ok := p.HostIn(s.Region)
+	_, _, ok := p.HostIn(s.Region)
 	switch {
 	case s.Host != "" || ok:
 		return nil
 	case s.Region == "":
 		return mail.Settingf(key, "is missing; expected one such as %s", p.Regions.Is[0])
 	}
-	return mail.Settingf(key, "%q is unknown; did you mean %s?", s.Region, meant)
+	return mail.Settingf(key, "%q is unknown; %s", s.Region, near.Hint(s.Region, p.Regions.Is))
 }
 
 // checkPort refuses a port that is known to begin TLS in another way, and a way
@@ -180,8 +180,8 @@ func (s Settings) Warnings() (odd []error) {
 		return nil
 	}
 	p := s.Data()
-	if _, meant, _ := p.HostIn(s.Region); meant != "" && s.Host == "" {
-		odd = append(odd, mail.Settingf(s.Key+".region", "%q is not on the list of %s; did you mean %s?", s.Region, p.Regions.AsOf, meant))
+	if _, listed, _ := p.HostIn(s.Region); !listed && s.Host == "" {
+		odd = append(odd, mail.Settingf(s.Key+".region", "%q is not on the list of %s; %s", s.Region, p.Regions.AsOf, near.Hint(s.Region, p.Regions.Is)))
 	}
 	if s.Region != "" && len(p.Regions.Is) == 0 {
 		odd = append(odd, mail.Settingf(s.Key+".region", "has no effect, %s has none; expected no region", s.Preset))

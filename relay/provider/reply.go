@@ -64,7 +64,7 @@ func classifyPermanent(stage string, r mail.Reply) string {
 	switch r.Enhanced() {
 	case "5.1.7", "5.1.8":
 		return mail.ClassSender
-	case "5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10":
+	case "5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.2": // the last: its mailbox is full
 		return mail.ClassRecipient
 	case "5.3.4", "5.2.3":
 		return mail.ClassContent

@@ -52,6 +52,7 @@ func TestClassify(t *testing.T) {
 		{"DATA", "554 no valid recipients", "content"},
 		{"message", "554 5.7.1 spam", "content"},
 		{"message", "550 5.1.1 unknown", "recipient"},
+		{"message", "552 5.2.2 Mailbox full", "recipient"},
 		{"message", "451 4.3.0 later", "temporary"},
 		{"message", "421 4.3.2 closing", "throttling"},
 		{"greeting", "554 no service", "temporary"},

@@ -14,10 +14,15 @@ import (
 // what they refuse.
 type veil []string
 
+// hiddenMin is the least that can be hidden: less stands in ordinary words.
+const hiddenMin = 4
+
 // hide has the veil cover words from now on.
 func (c *conn) hide(words ...string) {
 	for _, w := range words {
-		c.veil = append(c.veil, lowered(w))
+		if len(w) >= hiddenMin {
+			c.veil = append(c.veil, lowered(w))
+		}
 	}
 }
 
@@ -67,7 +72,8 @@ func (v veil) head(before []string, line string) string {
 
 const headMax = 80
 
-// find calls f for each octet of text that is part of a word, in capitals or not.
+// find calls f for each octet of text that is part of a word, in capitals or not,
+// or of a word's beginning with which it ends: long lines are cut.
 func (v veil) find(text string, f func(octet int)) {
 	text = lowered(text)
 	for _, w := range v {
@@ -79,6 +85,14 @@ func (v veil) find(text string, f func(octet int)) {
 			from += i
 			for k := range len(w) {
 				f(from + k)
+			}
+		}
+		for n := len(w) - 1; n >= hiddenMin; n-- {
+			if strings.HasSuffix(text, w[:n]) {
+				for k := range n {
+					f(len(text) - n + k)
+				}
+				break
 			}
 		}
 	}

@@ -16,9 +16,9 @@ import (
 // The limits of a reply. RFC 5321 section 4.5.3.1.5 has 512 octets a line;
 // providers send more.
 const (
-	replyLineMax  = 4 << 10
-	replyLinesMax = 100 // that are kept; the code is known without the others
-	replyMax      = 64 << 10
+	replyLineMax  = 4 << 10 // octets that are kept of a line
+	replyLinesMax = 100     // that are kept; the code is known without the others
+	replyMax      = 2 << 20 // octets, kept or not
 )
 
 var errNoReply = errors.New("the server sent something that is no SMTP reply")
@@ -29,9 +29,9 @@ var errNoReply = errors.New("the server sent something that is no SMTP reply")
 func readReply(r *bufio.Reader, hidden veil) (mail.Reply, error) {
 	var reply mail.Reply
 	for total := 0; ; {
-		line, err := r.ReadSlice('\n')
-		if errors.Is(err, bufio.ErrBufferFull) || len(line) > replyLineMax {
-			return mail.Reply{}, fmt.Errorf("%w: a line of more than %d octets", errNoReply, replyLineMax)
+		line, size, err := readLine(r)
+		if total += size; total > replyMax {
+			return mail.Reply{}, fmt.Errorf("%w: more than %d octets", errNoReply, replyMax)
 		}
 		if err != nil {
 			if errors.Is(err, io.EOF) && (len(line) > 0 || reply.Code != 0) {
@@ -53,10 +53,24 @@ func readReply(r *bufio.Reader, hidden veil) (mail.Reply, error) {
 		if last {
 			return reply, nil
 		}
-		if total += len(line); total > replyMax {
-			return mail.Reply{}, fmt.Errorf("%w: more than %d octets", errNoReply, replyMax)
-		}
 	}
+}
+
+// readLine reads a line to its end and returns what is kept of it, until the
+// next read, and how long it was. It gives up after replyMax.
+func readLine(r *bufio.Reader) (line []byte, size int, err error) {
+	line, err = r.ReadSlice('\n')
+	size = len(line)
+	if !errors.Is(err, bufio.ErrBufferFull) {
+		return line[:min(size, replyLineMax)], size, err
+	}
+	line = bytes.Clone(line[:min(size, replyLineMax)])
+	for errors.Is(err, bufio.ErrBufferFull) && size <= replyMax {
+		var rest []byte
+		rest, err = r.ReadSlice('\n')
+		size += len(rest)
+	}
+	return line, size, err
 }
 
 // parseReplyLine takes a line apart: three digits, the first 2 to 5, then the

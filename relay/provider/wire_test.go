@@ -40,10 +40,14 @@ func TestReadReply(t *testing.T) {
 		{"250_a\r\n", "", errNoReply},
 		{"SSH-2.0-x\r\n", "", errNoReply},
 		{"250 " + strings.Repeat("x", replyLineMax-6) + "\r\n", "250 " + strings.Repeat("x", replyLineMax-6), nil},
-		{"250 " + strings.Repeat("x", replyLineMax-5) + "\r\n", "", errNoReply},
+		{"250 " + strings.Repeat("x", replyLineMax) + "\r\n", "250 " + strings.Repeat("x", replyLineMax-4), nil},
+		{"550-" + strings.Repeat("x", 1<<20) + "\r\n550 y\n", "550-" + strings.Repeat("x", replyLineMax-4), nil},
+		{"550 " + strings.Repeat("x", 1<<20), "", io.ErrUnexpectedEOF},
+		{"550 " + strings.Repeat("x", replyMax) + "\r\n", "", errNoReply},
+		{strings.Repeat("x", 1<<20) + "\r\n", "", errNoReply},
 		{strings.Repeat("250-a\r\n", replyLinesMax-1) + "250 a\r\n", strings.Repeat("250-a\n", replyLinesMax-1) + "250 a", nil},
 		{strings.Repeat("554-a\r\n", 3*replyLinesMax) + "554 b\r\n", strings.Repeat("554-a\n", replyLinesMax-1) + "554 a", nil},
-		{strings.Repeat("250-"+strings.Repeat("x", 4000)+"\r\n", 20) + "250 a\r\n", "", errNoReply},
+		{strings.Repeat("250-"+strings.Repeat("x", 4000)+"\r\n", replyMax/4000) + "250 a\r\n", "", errNoReply},
 	} {
 		got, _, err := read(c.text)
 		if got != c.want || !errors.Is(err, c.err) || c.err == nil && err != nil {

@@ -686,6 +686,24 @@ func TestLastError(t *testing.T) {
 	})
 }
 
+// What only a person can mend is told after a restart too.
+func TestLastErrorOverARestart(t *testing.T) {
+	inHouse(t, Settings{}, func(t *testing.T, h *house) {
+		p := answering(says(554, mail.ClassAccount, "5.7.1 blocked"))
+		h.routes(map[string]Provider{main: p})
+		id := h.put(h.message(main, "a@x.test"))
+		h.want(id, 1, "held account")
+		h.close()
+		h.store.lose()
+
+		h.open(Settings{})
+		h.routes(map[string]Provider{main: p})
+		if st := h.state(main); st.State != store.StateOK || st.LastError != "554 5.7.1 blocked" {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
 func TestMetrics(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	m := newMetrics(reg)

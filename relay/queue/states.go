@@ -87,6 +87,8 @@ func (s *scheduler) learn(l *lane, j *job, a mail.Attempt) {
 		s.limit(l, j, a)
 	}
 	if !a.Taken() && !about(a) {
+		// Mail that waits for the account to be mended waits over a restart too.
+		l.unsaved = l.unsaved || a.Class == mail.ClassAccount && said(a) != l.state.LastError
 		l.state.LastError, l.state.Explain = said(a), a.Explain
 		s.changed = true
 	}

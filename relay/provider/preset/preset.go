@@ -14,8 +14,6 @@ import (
 	"sync"
 
 	"go.yaml.in/yaml/v4"
-
-	"backstamp/internal/near"
 )
 
 //go:embed data/*.yaml
@@ -173,29 +171,26 @@ func parse(name string, text []byte) (*Preset, error) {
 	return p, nil
 }
 
-// HostIn returns the host of a region, "" for the usual one. Meant is set, to
-// the region that it perhaps was, where this one is on no list; ok is false
-// where there is no such host.
-func (p *Preset) HostIn(region string) (host, meant string, ok bool) {
+// HostIn returns the host of a region, "" for the usual one, and whether the
+// region is on the list of those; ok is false where there is no such host.
+func (p *Preset) HostIn(region string) (host string, listed, ok bool) {
 	if region == "" {
 		region = p.Region
 	}
 	if len(p.Regions.Is) == 0 {
-		return p.Host.Is, "", true
+		return p.Host.Is, true, true
 	}
 	if region == "" {
-		return "", "", false
+		return "", true, false
 	}
-	if !slices.Contains(p.Regions.Is, region) {
-		meant = near.Name(region, p.Regions.Is)
-		if !p.OtherRegions.Is || !label.MatchString(region) {
-			return "", meant, false
-		}
+	listed = slices.Contains(p.Regions.Is, region)
+	if !listed && (!p.OtherRegions.Is || !label.MatchString(region)) {
+		return "", false, false
 	}
 	if host, ok := p.Hosts.Is[region]; ok {
-		return host, meant, true
+		return host, listed, true
 	}
-	return strings.ReplaceAll(p.Host.Is, "{region}", region), meant, true
+	return strings.ReplaceAll(p.Host.Is, "{region}", region), listed, true
 }
 
 // label is what may stand for a region in a host name.
