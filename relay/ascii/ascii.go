@@ -18,7 +18,7 @@ import (
 // as Text reads them, with these charsets. The error is
 // mail.ErrUTF8: there is no other way to write a local part beyond ASCII.
 func Field(f mail.Field, charsets ...string) (mail.Field, error) {
-	if isASCII(string(f.Raw)) {
+	if Is(f.Raw) {
 		return f, nil
 	}
 	name, value, _ := bytes.Cut(f.Raw, []byte(":"))
@@ -40,7 +40,7 @@ func Field(f mail.Field, charsets ...string) (mail.Field, error) {
 }
 
 // Has reports whether a field has something to encode.
-func Has(f mail.Field) bool { return !isASCII(string(f.Raw)) }
+func Has(f mail.Field) bool { return !Is(f.Raw) }
 
 // lineMax is how long a line should be (RFC 5322 section 2.1.1), in octets.
 const lineMax = 76
@@ -88,7 +88,7 @@ func (f *folder) unstructured(text string) {
 	for text != "" {
 		blanks, run, rest := cutRun(text)
 		switch {
-		case isASCII(run):
+		case Is(run):
 			f.put(blanks)
 			f.put(run)
 			encoded = isEncoded(run)
@@ -112,9 +112,9 @@ func cutRun(text string) (blanks, run, rest string) {
 	blanks, text = cutBlanks(text)
 	word := firstWord(text)
 	n := len(word)
-	for !isASCII(word) {
+	for !Is(word) {
 		b, after := cutBlanks(text[n:])
-		if word = firstWord(after); isASCII(word) {
+		if word = firstWord(after); Is(word) {
 			break
 		}
 		n += len(b) + len(word)
@@ -142,7 +142,14 @@ func isEncoded(word string) bool {
 // unfold removes line ends (RFC 5322 section 2.2.3).
 func unfold(s string) string { return strings.NewReplacer("\r", "", "\n", "").Replace(s) }
 
-func isASCII(s string) bool {
+// Is reports whether no byte of s is above 0x7f.
+func Is[T []byte | string](s T) bool {
+	for len(s) >= 8 {
+		if (s[0]|s[1]|s[2]|s[3]|s[4]|s[5]|s[6]|s[7])&0x80 != 0 {
+			return false
+		}
+		s = s[8:]
+	}
 	for i := range len(s) {
 		if s[i] >= 0x80 {
 			return false

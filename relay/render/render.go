@@ -12,6 +12,7 @@ import (
 	"io"
 
 	"backstamp/mail"
+	"backstamp/relay/ascii"
 	"backstamp/rewrite"
 )
 
@@ -80,7 +81,7 @@ func (r *Renderer) Render(m *mail.Message, content mail.Content, recipient int, 
 
 	from := h.author()
 	c := &copied{head: h.bytes(), body: src.body, mailFrom: mailFrom(m, al, p, from)}
-	c.utf8 = m.UTF8 && hasEightBit(c.head)
+	c.utf8 = m.UTF8 && !ascii.Is(c.head)
 	c.sevenBit = func() (mail.Copy, error) { return r.sevenBit(c, src, h, p) }
 	signers, err := r.newSigners(p, h, from)
 	if err == nil {

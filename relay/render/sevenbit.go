@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"mime/quotedprintable"
@@ -12,6 +13,7 @@ import (
 
 	"backstamp/mail"
 	"backstamp/relay/ascii"
+	"backstamp/relay/part"
 )
 
 // A server without 8BITMIME gets the message in ASCII: parts with other bytes
@@ -24,7 +26,7 @@ import (
 // sevenBit returns the copy of a message with that source and header in ASCII.
 func (r *Renderer) sevenBit(c *copied, src source, h *header, p Provider) (mail.Copy, error) {
 	survey := &survey{}
-	if err := walk(src.body, newWalker(h.all(), survey)); err != nil {
+	if err := walk(h.all(), src.body, survey); err != nil {
 		return nil, err
 	}
 	survey.settle()
@@ -35,7 +37,7 @@ func (r *Renderer) sevenBit(c *copied, src source, h *header, p Provider) (mail.
 	h.dropBroken(src.original, true)
 	fields := h.all()
 	seven := &copied{head: h.bytes(), mailFrom: c.mailFrom, body: func(w io.Writer) error {
-		return walk(src.body, newWalker(fields, &recoder{w: w, findings: survey.findings}))
+		return walk(fields, src.body, &recoder{w: w, findings: survey.findings})
 	}}
 	signers, err := r.newSigners(p, h, h.author())
 	if err == nil {
@@ -47,11 +49,13 @@ func (r *Renderer) sevenBit(c *copied, src source, h *header, p Provider) (mail.
 	return seven, err
 }
 
-func walk(body func(io.Writer) error, w *walker) error {
-	if err := body(w); err != nil {
-		return err
+// walk is part.Walk for what has to become ASCII.
+func walk(h mail.Header, body func(io.Writer) error, v part.Visitor) error {
+	err := part.Walk(h, body, v)
+	if errors.Is(err, part.ErrLimits) {
+		err = fmt.Errorf("%w: %w", mail.ErrEightBit, err)
 	}
-	return w.close()
+	return err
 }
 
 // A finding is what an entity holds itself, not in its parts.
@@ -66,43 +70,43 @@ type finding struct {
 // A survey finds out what has to be encoded: a visitor.
 type survey struct{ findings []finding }
 
-func (s *survey) of(e *entity) *finding {
-	for len(s.findings) <= e.n {
+func (s *survey) of(e *part.Entity) *finding {
+	for len(s.findings) <= e.N {
 		s.findings = append(s.findings, finding{})
 	}
-	f := &s.findings[e.n]
-	f.media, f.encoding = e.media, e.encoding
+	f := &s.findings[e.N]
+	f.media, f.encoding = e.Media, e.Encoding
 	return f
 }
 
-func (s *survey) header(e *entity, head, _ []byte) error {
+func (s *survey) Header(e *part.Entity, head, _ []byte) error {
 	s.of(e)
 	return s.covered(e, head)
 }
 
-func (s *survey) opens(*entity) bool { return true }
+func (s *survey) Opens(*part.Entity) bool { return true }
 
-func (s *survey) content(e *entity, p []byte) error {
+func (s *survey) Content(e *part.Entity, p []byte) error {
 	f := s.of(e)
 	f.size += int64(len(p))
 	f.eight += countEight(p)
 	return s.covered(e, p)
 }
 
-func (s *survey) gap(e *entity, p []byte) error {
+func (s *survey) Gap(e *part.Entity, p []byte) error {
 	f := s.of(e)
-	if e.mark != nil && bytes.HasPrefix(bytes.TrimLeft(p, "\r\n"), e.mark) {
+	if e.Divides(p) {
 		f.parts = true
 		return nil
 	}
-	return s.content(e, p)
+	return s.Content(e, p)
 }
 
-func (s *survey) end(*entity) error { return nil }
+func (s *survey) End(*part.Entity) error { return nil }
 
 // covered refuses what a signature covers.
-func (s *survey) covered(e *entity, p []byte) error {
-	if e.signed && hasEightBit(p) {
+func (s *survey) covered(e *part.Entity, p []byte) error {
+	if e.Signed && !ascii.Is(p) {
 		return fmt.Errorf("%w: a signature covers bytes beyond it", mail.ErrEightBit)
 	}
 	return nil
@@ -145,12 +149,12 @@ func countEight(p []byte) (n int64) {
 
 // sevenBit encodes the fields of the message, and labels its content.
 func (h *header) sevenBit(s *survey) error {
-	var top entity
-	top.read(h.all())
+	var top part.Entity
+	top.Read(h.all())
 	for _, fields := range [][]mail.Field{h.added, h.kept} {
 		for i, f := range fields {
 			var err error
-			if fields[i], err = ascii.Field(f, top.charset); err != nil {
+			if fields[i], err = ascii.Field(f, top.Charset); err != nil {
 				return fmt.Errorf("%w: field %s", err, f.Name)
 			}
 		}
@@ -186,19 +190,19 @@ type recoder struct {
 	encoder  io.WriteCloser // of the entity being read, nil for none
 }
 
-func (r *recoder) of(e *entity) finding {
-	if e.n < len(r.findings) {
-		return r.findings[e.n]
+func (r *recoder) of(e *part.Entity) finding {
+	if e.N < len(r.findings) {
+		return r.findings[e.N]
 	}
 	return finding{}
 }
 
-func (r *recoder) header(e *entity, head, empty []byte) error {
+func (r *recoder) Header(e *part.Entity, head, empty []byte) error {
 	h, _, _ := mail.ParseHeader(head)
 	to := r.of(e).to
 	if to != "" {
 		h = relabel(h, to)
-		if e.inner && !h.Has("MIME-Version") {
+		if e.Inner && !h.Has("MIME-Version") {
 			h = append(h, mail.NewField("MIME-Version: 1.0"))
 		}
 		if len(empty) == 0 {
@@ -206,7 +210,7 @@ func (r *recoder) header(e *entity, head, empty []byte) error {
 		}
 	}
 	for _, f := range h {
-		seven, err := ascii.Field(f, e.charset)
+		seven, err := ascii.Field(f, e.Charset)
 		if err != nil {
 			return fmt.Errorf("%w: field %s of a message within", err, f.Name)
 		}
@@ -217,10 +221,10 @@ func (r *recoder) header(e *entity, head, empty []byte) error {
 	return writeAll(r.w, empty)
 }
 
-func (r *recoder) opens(e *entity) bool { return r.of(e).parts }
+func (r *recoder) Opens(e *part.Entity) bool { return r.of(e).parts }
 
-func (r *recoder) gap(_ *entity, p []byte) error {
-	if hasEightBit(p) {
+func (r *recoder) Gap(_ *part.Entity, p []byte) error {
+	if !ascii.Is(p) {
 		p = unmarked(p)
 	}
 	return writeAll(r.w, p)
@@ -237,7 +241,7 @@ func unmarked(p []byte) []byte {
 	return p
 }
 
-func (r *recoder) content(e *entity, p []byte) error {
+func (r *recoder) Content(e *part.Entity, p []byte) error {
 	f := r.of(e)
 	if f.eight == 0 {
 		return writeAll(r.w, p)
@@ -248,7 +252,7 @@ func (r *recoder) content(e *entity, p []byte) error {
 	return writeAll(r.encoder, p)
 }
 
-func (r *recoder) end(*entity) error {
+func (r *recoder) End(*part.Entity) error {
 	if r.encoder == nil {
 		return nil
 	}
