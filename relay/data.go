@@ -213,6 +213,7 @@ func (t *transfer) finish() error {
 	t.in.finish()
 	t.peer.transcript.client(fmt.Sprintf("(content, %d octets)", t.in.octets))
 	t.peer.quirk(t.in.quirks()...)
+	t.peer.eightBit, t.peer.longLine = t.in.eightBit, t.in.longLine
 	var err error
 	if t.in.odd() && !t.peer.tolerated && t.verdict == nil {
 		err = t.refuse(refusal(550, "5.6.0", "bare CR, bare LF or NUL in the message"))

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"sync"
 
+	"backstamp/mail"
+	"backstamp/relay/ascii"
 	"backstamp/relay/quirk"
 )
 
@@ -41,6 +43,9 @@ type intake struct {
 	bareCR   bool
 	bareLF   bool
 	nul      bool
+	eightBit bool  // some octet is above 0x7f
+	longLine bool  // some line is longer than SMTP carries
+	line     int   // octets of the line in out
 	octets   int64 // taken in
 	stranger bool  // the final dot followed CR CR LF, which not all read as a line end
 }
@@ -168,6 +173,8 @@ func (in *intake) lone() {
 
 func (in *intake) put(p ...byte) {
 	in.out = append(in.out, p...)
+	in.line += len(p)
+	in.eightBit = in.eightBit || !ascii.Is(p)
 	in.empty = false
 }
 
@@ -176,7 +183,8 @@ func (in *intake) newline() {
 	if in.empty {
 		in.header = false
 	}
-	in.empty = true
+	in.longLine = in.longLine || in.line > mail.LineMax
+	in.empty, in.line = true, 0
 }
 
 // finish ends the last line where the client did not.

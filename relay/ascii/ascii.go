@@ -24,11 +24,10 @@ func Field(f mail.Field, charsets ...string) (mail.Field, error) {
 	name, value, _ := bytes.Cut(f.Raw, []byte(":"))
 	text := strings.TrimRight(Text(string(value), charsets...), "\r\n")
 	var err error
-	switch strings.ToLower(f.Name) {
-	case "from", "sender", "reply-to", "to", "cc", "bcc", "resent-from", "resent-sender", "resent-to", "resent-cc", "resent-bcc",
-		"return-path", "return-receipt-to", "disposition-notification-to", "mail-followup-to", "mail-reply-to", "errors-to", "x-original-from":
+	switch {
+	case isAddresses(f.Name):
 		text, err = addresses(text, len(name)+1)
-	case "content-type", "content-disposition":
+	case isParameters(f.Name):
 		text = parameters(text)
 	default:
 		text = unstructured(text, len(name)+1)
@@ -37,6 +36,33 @@ func Field(f mail.Field, charsets ...string) (mail.Field, error) {
 		return f, err
 	}
 	return mail.Field{Name: f.Name, Raw: []byte(string(name) + ":" + text + "\r\n")}, nil
+}
+
+// isAddresses reports whether a field holds addresses.
+func isAddresses(name string) bool {
+	switch strings.ToLower(name) {
+	case "from", "sender", "reply-to", "to", "cc", "bcc", "resent-from", "resent-sender", "resent-to", "resent-cc", "resent-bcc",
+		"return-path", "return-receipt-to", "disposition-notification-to", "mail-followup-to", "mail-reply-to", "errors-to", "x-original-from":
+		return true
+	}
+	return false
+}
+
+// isParameters reports whether a field holds a value and parameters.
+func isParameters(name string) bool {
+	name = strings.ToLower(name)
+	return name == "content-type" || name == "content-disposition"
+}
+
+// ForMachines reports whether a field is for software alone, which knows no
+// encoded-words there.
+func ForMachines(name string) bool {
+	switch name = strings.TrimPrefix(strings.ToLower(name), "resent-"); name {
+	case "", "date", "message-id", "in-reply-to", "references", "received", "return-path", "mime-version",
+		"dkim-signature", "domainkey-signature", "authentication-results", "x-backstamp":
+		return true
+	}
+	return strings.HasPrefix(name, "arc-") || strings.HasPrefix(name, "list-")
 }
 
 // Has reports whether a field has something to encode.

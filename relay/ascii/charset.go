@@ -47,7 +47,7 @@ func decode(s, label string) (text string, ok bool) {
 func Decoder(label string) *encoding.Decoder {
 	const plain = "Aa0 \t:<@>\"\\"
 	e := Encoding(label)
-	if e == nil || strings.EqualFold(label, "us-ascii") {
+	if e == nil || Plain(label) {
 		return nil
 	}
 	if same, err := e.NewDecoder().String(plain); err != nil || same != plain {
@@ -92,18 +92,41 @@ func (k *Korean) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Likely says what was found.
-func (k *Korean) Likely() bool { return !k.odd && k.lead == 0 && 2*k.hangul >= k.pairs }
+// Paired says whether there are pairs alone.
+func (k *Korean) Paired() bool { return !k.odd && k.lead == 0 }
+
+// Likely says whether that is what it seems to be.
+func (k *Korean) Likely() bool { return k.Paired() && 2*k.hangul >= k.pairs }
 
 // Encoding knows the labels that mail has, those of Korean software among
 // them, which web browsers' lists do not all have; nil for others.
 func Encoding(label string) encoding.Encoding {
+	e, _ := lookup(label)
+	return e
+}
+
+// Name returns the name of the charset with a label that is known best, "" where
+// the label is not known.
+func Name(label string) string {
+	_, name := lookup(label)
+	return name
+}
+
+func lookup(label string) (e encoding.Encoding, name string) {
 	switch label = strings.ToLower(label); label {
 	case "":
-		return nil
+		return nil, ""
 	case "cp949", "ms949", "x-windows-949", "windows949", "euc_kr", "ks_c_5601", "ksc5601", "ksc_5601", "uhc":
-		return korean.EUCKR
+		return korean.EUCKR, "euc-kr"
 	}
-	e, _ := charset.Lookup(label)
-	return e
+	return charset.Lookup(label)
+}
+
+// Plain reports whether a label says that there are no letters beyond ASCII.
+func Plain(label string) bool {
+	switch strings.ToLower(label) {
+	case "us-ascii", "ascii", "ansi_x3.4-1968", "iso646-us":
+		return true
+	}
+	return false
 }

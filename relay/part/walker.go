@@ -20,8 +20,8 @@ type Entity struct {
 	Charset  string
 	Encoding string // lower case
 	Mark     []byte // of a multipart: what its delimiters begin with
-	Signed   bool   // a signature covers it
-	Sealed   bool   // so does one, or encryption: nothing of it may change
+	Signed   bool   // it must not change: a signature covers it
+	Sealed   bool   // it should not: so does one, or encryption
 	Inner    bool   // it is a message within another
 	Within   bool   // it is, or lies in one
 	depth    int
@@ -45,7 +45,11 @@ func (e *Entity) Read(h mail.Header) {
 		var params map[string]string
 		e.Media, params = rewrite.ContentType(v)
 		e.Charset = params["charset"]
-		if b := strings.TrimRight(params["boundary"], " \t"); b != "" && len(b) <= boundaryMax && strings.HasPrefix(e.Media, "multipart/") {
+		switch b := strings.TrimRight(params["boundary"], " \t"); {
+		case b == "" || !strings.HasPrefix(e.Media, "multipart/"):
+		case len(b) > boundaryMax: // it has parts, and nobody looks for them
+			e.Signed, e.Sealed = true, true
+		default:
 			e.Mark = []byte("--" + b)
 		}
 	}
@@ -72,6 +76,27 @@ func (e *Entity) Encoded() bool { return e.Encoding == "quoted-printable" || e.E
 // delimiter, with the line end before it.
 func (e *Entity) Divides(gap []byte) bool {
 	return e.Mark != nil && bytes.HasPrefix(bytes.TrimLeft(gap, "\r\n"), e.Mark)
+}
+
+// Shorter names the transfer encoding that content is shorter in, with so many
+// octets above 0x7f of so many: of 1 octet quoted-printable makes 3, base64 of 3
+// octets 4. What is no text is in base64.
+func Shorter(media string, high, size int64) string {
+	kind, _, _ := strings.Cut(media, "/")
+	if (kind == "text" || kind == "message" || kind == "multipart") && high <= size/6 {
+		return "quoted-printable"
+	}
+	return "base64"
+}
+
+// CountHigh counts octets above 0x7f.
+func CountHigh(p []byte) (n int64) {
+	for _, c := range p {
+		if c >= 0x80 {
+			n++
+		}
+	}
+	return n
 }
 
 // A Visitor hears of the entities of a message in their order.
