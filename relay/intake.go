@@ -5,7 +5,6 @@ import (
 	"sync"
 
 	"backstamp/mail"
-	"backstamp/relay/ascii"
 	"backstamp/relay/quirk"
 )
 
@@ -43,7 +42,6 @@ type intake struct {
 	bareCR   bool
 	bareLF   bool
 	nul      bool
-	eightBit bool  // some octet is above 0x7f
 	longLine bool  // some line is longer than SMTP carries
 	line     int   // octets of the line in out
 	octets   int64 // taken in
@@ -174,7 +172,6 @@ func (in *intake) lone() {
 func (in *intake) put(p ...byte) {
 	in.out = append(in.out, p...)
 	in.line += len(p)
-	in.eightBit = in.eightBit || !ascii.Is(p)
 	in.empty = false
 }
 

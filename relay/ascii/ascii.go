@@ -171,7 +171,9 @@ func unfold(s string) string { return strings.NewReplacer("\r", "", "\n", "").Re
 // Is reports whether no byte of s is above 0x7f.
 func Is[T []byte | string](s T) bool {
 	for len(s) >= 8 {
-		if (s[0]|s[1]|s[2]|s[3]|s[4]|s[5]|s[6]|s[7])&0x80 != 0 {
+		word := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 | // one load
+			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+		if word&0x8080808080808080 != 0 {
 			return false
 		}
 		s = s[8:]
