@@ -58,6 +58,8 @@ func (f *wordFolder) word(blanks, word, next string) {
 		f.place(blanks, word)
 		f.encoded = isEncoded(word)
 		f.cut(word)
+	case !f.structured && strings.Contains(word, "?==?") && isEncoded(word):
+		f.part(blanks, word)
 	case !f.structured && Is(word):
 		f.encode(blanks, word, isEncoded(firstWord(next)))
 	default:
@@ -78,6 +80,15 @@ func (f *wordFolder) place(blanks, word string) {
 	}
 	f.put(blanks)
 	f.put(word)
+}
+
+// part writes encoded-words that lack the blanks between them, which mean nothing.
+func (f *wordFolder) part(blanks, words string) {
+	for _, word := range strings.Split(strings.ReplaceAll(words, "?==?", "?= =?"), " ") {
+		f.place(blanks, word)
+		blanks = " "
+	}
+	f.encoded = true
 }
 
 // encode writes a word as encoded-words, with the blanks to encoded ones beside
