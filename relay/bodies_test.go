@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -42,6 +43,14 @@ func bodyQuirks(k kept) string {
 	return strings.Join(slices.DeleteFunc(slices.Clone(k.m.Detail.Quirks), func(q string) bool {
 		return q == "no-date" || q == "no-message-id" || q == "pipelined"
 	}), " ")
+}
+
+// nest puts a part into so many multiparts.
+func nest(depth int, part string) string {
+	for i := range depth {
+		part = fmt.Sprintf("Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n%s\r\n--b%d--\r\n", i, i, part, i)
+	}
+	return part
 }
 
 const from = "From: a@example.com\r\n"
@@ -94,6 +103,8 @@ func TestLabels(t *testing.T) {
 				"--b\r\nContent-Type: text/csv\r\nContent-Disposition: attachment\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" + western + "--b--\r\n", "no-charset wrong-encoding"},
 		{"signed, encrypted and forwarded", "", from + "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: multipart/signed; boundary=s\r\n\r\n--s\r\n\r\n" + utf8 + "--s--\r\n" +
 			"--b\r\nContent-Type: multipart/encrypted; boundary=e\r\n\r\n--e\r\n\r\n" + utf8 + "--e--\r\n--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\n" + utf8 + "--b--\r\n", "", ""},
+		{"parts in ASCII", "", from + "MIME-Version: 1.0\r\nContent-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain; charset=ks_c_5601-1987\r\n\r\nx\r\n--b\r\nContent-Type: text/html\r\nContent-Transfer-Encoding: base64\r\n\r\nPGI+YTwvYg\r\n--b--\r\n", "", "charset-alias wrong-encoding"},
+		{"more parts within each other than are looked into", "", from + "MIME-Version: 1.0\r\n" + nest(60, "Content-Type: text/plain\r\n\r\n"+utf8), "", ""},
 		{"two types", "", from + "MIME-Version: 1.0\r\nContent-Type: text/plain\r\nContent-Type: text/html\r\n\r\n" + utf8, "", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -150,6 +150,20 @@ func TestLongTracked(t *testing.T) {
 	}
 }
 
+// TestLabelledLink: a link with letters beyond ASCII is tracked where the label
+// that the page gets says what they are, and left where nothing does.
+func TestLabelledLink(t *testing.T) {
+	for _, tt := range []struct {
+		page string
+		want int
+	}{{"주문", 1}, {"\xc1\xd6\xb9\xae", 0}} {
+		k, arrived := handIn(t, "cp949", from+"Content-Type: text/html\r\n\r\n<a href=\"https://shop.test/"+tt.page+"\">x</a>\r\n")
+		if n := strings.Count(arrived, "https://track.example.com/c/"); k.m.Links != tt.want || n != tt.want {
+			t.Errorf("%q: %d links, %d arrived", tt.page, k.m.Links, n)
+		}
+	}
+}
+
 // TestBodiesCorpus: of real mail, whatever it says of itself, each part arrives as
 // it came, transfer encoding undone, and in lines that SMTP carries unless it is
 // sealed.

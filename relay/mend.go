@@ -25,7 +25,10 @@ func (s *session) mend(m *mail.Message, mender quirk.Mender, original form, p *r
 	if s.peer.eightBit || original.isEncoded() {
 		labels, quirks, err = mender.Labels(original.header, original.body)
 	}
-	quirks = append(quirks, quirk.Aliases(original.header)...)
+	quirks = append(quirks, quirk.Aliases(original.header, p.Charsets())...)
+	if p.Reason() == rewrite.ReasonEncodingBroken {
+		quirks = append(quirks, quirk.WrongEncoding)
+	}
 	if s.peer.longLine {
 		quirks = append(quirks, quirk.LongLine)
 	}

@@ -26,11 +26,12 @@ func (m Mender) Labels(h mail.Header, body func(io.Writer) error) (edits []mail.
 	return l.edits, l.quirks, nil
 }
 
-// Aliases names the quirk of a header that has a charset by a name that not all
-// software knows, be it that of the body or of encoded words (RFC 2047).
-func Aliases(h mail.Header) (quirks []string) {
+// Aliases names the quirk of a message that has a charset by a name that not all
+// software knows, be it that of its body, in encoded words (RFC 2047) of its
+// header, or among the labels of its parts.
+func Aliases(h mail.Header, labels []string) (quirks []string) {
 	_, params := rewrite.ContentType(h.Get("Content-Type"))
-	labels := []string{params["charset"]}
+	labels = append(slices.Clone(labels), params["charset"])
 	for _, f := range h {
 		for rest := f.Raw; ; {
 			_, after, found := bytes.Cut(rest, []byte("=?"))
