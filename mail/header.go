@@ -129,3 +129,22 @@ func (h Header) Has(name string) bool {
 	}
 	return false
 }
+
+// Put returns h with f in the place of the first field of its name, without
+// others of it, or with f at the end.
+func (h Header) Put(f Field) Header {
+	out := make(Header, 0, len(h)+1)
+	found := false
+	for _, old := range h {
+		switch {
+		case !old.Is(f.Name):
+			out = append(out, old)
+		case !found:
+			out, found = append(out, f), true
+		}
+	}
+	if !found {
+		out = append(out, f)
+	}
+	return out
+}

@@ -45,6 +45,7 @@ type Detail struct {
 	Alignment  Alignment   `json:"alignment"`
 	Client     Client      `json:"client"`
 	Header     HeaderEdits `json:"header"`
+	Parts      []PartEdit  `json:"parts,omitempty"` // by number
 	Quirks     []string    `json:"quirks,omitempty"`
 	Transcript []string    `json:"transcript,omitempty"`
 }
@@ -90,6 +91,21 @@ type FieldChange struct {
 	At   int    `json:"at"`   // index of the field in its header
 	Text string `json:"text"` // the whole field, folded, without line end
 }
+
+// A PartEdit is what was decided at acceptance about a part of the message, for
+// every copy of it. Parts are counted in the order in which they begin.
+type PartEdit struct {
+	Part     int    `json:"part"`               // 0 is the message
+	Type     string `json:"type,omitempty"`     // its whole Content-Type field, without line end; "": it stays
+	Encoding string `json:"encoding,omitempty"` // its new Content-Transfer-Encoding; "": it stays
+	// Lines has its content encoded so that its lines get short enough for SMTP,
+	// or, where Encoding is empty, broken as the encoding that it has allows.
+	Lines bool `json:"lines,omitempty"`
+}
+
+// LineMax is the longest line that SMTP carries, without its line end, in
+// octets (RFC 5321 section 4.5.3.1.6).
+const LineMax = 998
 
 // Change returns h with changes made, or h itself where there are none.
 func (h Header) Change(changes []FieldChange) Header {

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"backstamp/internal/crash"
@@ -60,15 +61,15 @@ func (s *session) judge(content mail.Content) (*mail.Message, error) {
 	if content.Size() > tx.limit {
 		return nil, tooLarge()
 	}
-	h, _, _, err := mail.ReadHeader(content)
+	original, err := read(content)
 	if err != nil {
 		return nil, err
 	}
+	h := original.header
 	if err := looping(h, tx.policy.hostname); err != nil {
 		return nil, err
 	}
 	mender := quirk.Mender{Charset: client.Charset, DefaultDomain: tx.policy.defaultDomain, UTF8: tx.utf8, Legacy: s.peer.legacy}
-	original := h
 	changes, quirks := mender.Header(h)
 	h = h.Change(changes)
 	d, err := tx.account.Align.Decide(h, tx.from, client.From)
@@ -98,13 +99,14 @@ func (s *session) judge(content mail.Content) (*mail.Message, error) {
 	m.Detail.Alignment = d.Alignment
 	m.Detail.Client = s.describe()
 	m.Detail.Client.Name = client.Name
-	s.peer.quirk(append(quirks, missing(h)...)...)
-	s.peer.quirks = s.quirks() // the list of clients has them too
-	m.Detail.Quirks = s.peer.quirks
 	controls, p := s.plan(m, h, content, client)
-	if m.Detail.Header.Change, err = mendPlanned(mender, p, original, content); err != nil {
+	odd, err := s.mend(m, mender, original, p)
+	if err != nil {
 		return nil, err
 	}
+	s.peer.quirk(slices.Concat(quirks, odd, missing(h))...)
+	s.peer.quirks = s.quirks() // the list of clients has them too
+	m.Detail.Quirks = s.peer.quirks
 	s.editHeader(m, h, d, controls)
 	last := "S: 250 2.0.0 queued as " + m.ID.String()
 	if tx.account.Hear {
@@ -209,7 +211,7 @@ func (s *session) editHeader(m *mail.Message, h mail.Header, d align.Decision, c
 	if d.AddFrom != "" {
 		add = append(add, d.AddFrom)
 	}
-	if !h.Has("MIME-Version") && hasContentField(h) {
+	if !h.Has("MIME-Version") && (hasContentField(h) || len(m.Detail.Parts) > 0) {
 		add = append(add, "MIME-Version: 1.0")
 	}
 	edits.Add = append(add, edits.Add...)

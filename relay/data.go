@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"backstamp/mail"
+	"backstamp/relay/ascii"
 )
 
 // chunkSize is how much content is written at a time, in octets.
@@ -25,7 +26,7 @@ type transfer struct {
 // begin makes the transfer of a message. It lasts until reset.
 func (f *front) begin(stuffed bool) (*transfer, error) {
 	t := &transfer{front: f, in: newIntake(stuffed)}
-	f.transfer = t
+	f.transfer, f.peer.eightBit = t, false
 	f.widen()
 	body, err := f.server.queue.NewBody()
 	if err != nil {
@@ -167,6 +168,7 @@ func (t *transfer) pass(least int) error {
 		return nil
 	}
 	t.in.out = p[:0]
+	t.peer.eightBit = t.peer.eightBit || !ascii.Is(p)
 	switch {
 	case t.verdict != nil:
 		return nil
@@ -213,6 +215,7 @@ func (t *transfer) finish() error {
 	t.in.finish()
 	t.peer.transcript.client(fmt.Sprintf("(content, %d octets)", t.in.octets))
 	t.peer.quirk(t.in.quirks()...)
+	t.peer.longLine = t.in.longLine
 	var err error
 	if t.in.odd() && !t.peer.tolerated && t.verdict == nil {
 		err = t.refuse(refusal(550, "5.6.0", "bare CR, bare LF or NUL in the message"))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"sync"
 
+	"backstamp/mail"
 	"backstamp/relay/quirk"
 )
 
@@ -41,6 +42,8 @@ type intake struct {
 	bareCR   bool
 	bareLF   bool
 	nul      bool
+	longLine bool  // some line is longer than SMTP carries
+	line     int   // octets of the line in out
 	octets   int64 // taken in
 	stranger bool  // the final dot followed CR CR LF, which not all read as a line end
 }
@@ -168,6 +171,7 @@ func (in *intake) lone() {
 
 func (in *intake) put(p ...byte) {
 	in.out = append(in.out, p...)
+	in.line += len(p)
 	in.empty = false
 }
 
@@ -176,7 +180,8 @@ func (in *intake) newline() {
 	if in.empty {
 		in.header = false
 	}
-	in.empty = true
+	in.longLine = in.longLine || in.line > mail.LineMax
+	in.empty, in.line = true, 0
 }
 
 // finish ends the last line where the client did not.

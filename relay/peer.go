@@ -24,6 +24,8 @@ type peer struct {
 	quirks     []string // of the transaction
 	transcript transcript
 	body       mail.Body // content that comes in, until the session takes it
+	eightBit   bool      // the content has octets above 0x7f
+	longLine   bool      // and lines that are longer than SMTP carries
 }
 
 // forget drops what the client said of itself in the clear (RFC 3207 section

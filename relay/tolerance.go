@@ -7,7 +7,6 @@ import (
 
 	"backstamp/mail"
 	"backstamp/relay/quirk"
-	"backstamp/rewrite"
 )
 
 // noName is what the session takes for the name of a client that gave none.
@@ -123,21 +122,6 @@ func isLocalDomain(domain string) bool {
 		return true
 	}
 	return false
-}
-
-// mendPlanned returns the changes of the header as the plan leaves it, which is
-// what copies begin with.
-func mendPlanned(m quirk.Mender, p *rewrite.Plan, original mail.Header, content mail.Content) ([]mail.FieldChange, error) {
-	h := original
-	if p.Edited() {
-		planned, err := p.Header(content)
-		if err != nil {
-			return nil, err
-		}
-		h, _, _ = mail.ParseHeader(planned)
-	}
-	changes, _ := m.Header(h)
-	return changes, nil
 }
 
 // missing names what a header should have and lacks, or has and should not.

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"backstamp/mail"
 )
@@ -43,7 +44,7 @@ func (r *Rewriter) Plan(req Request) (p *Plan) {
 		return b.plan
 	}
 	p = b.untouched(reason)
-	p.links = left(b.plan.links, reason)
+	p.links, p.charsets = left(b.plan.links, reason), b.plan.charsets
 	return p
 }
 
@@ -140,6 +141,9 @@ func (b *builder) collect(p *part) (reason string) {
 			return reason
 		}
 	}
+	if p.charset != "" && strings.HasPrefix(p.media, "text/") {
+		b.plan.charsets = append(b.plan.charsets, p.charset)
+	}
 	why, reason := b.open(p)
 	switch {
 	case p.page != nil:
@@ -182,6 +186,9 @@ func (b *builder) open(p *part) (why, reason string) {
 	charset, why := charsetOf(p.charset, text)
 	if why != "" {
 		return why, ""
+	}
+	if p.charset == "" && codec == codecPlain && !isASCII(text) && utf8.Valid(text) {
+		charset.name = "utf-8" // for the relay labels it so
 	}
 	masked, ok := mask(text, charset.hz)
 	if !ok {

@@ -26,6 +26,7 @@ type Plan struct {
 	stamp      string
 	links      []mail.Link
 	notes      []string
+	charsets   []string // not kept
 	regions    []region // in order, apart from each other
 }
 
@@ -59,6 +60,10 @@ func (p *Plan) Tracked() (n int) {
 // Notes returns what one should know about the copies, each one of the Note
 // constants. The slice belongs to the plan.
 func (p *Plan) Notes() []string { return p.notes }
+
+// Charsets returns the charset labels of the text parts, as far as the message
+// was taken apart. A decoded plan has none.
+func (p *Plan) Charsets() []string { return p.charsets }
 
 // Growth returns how many octets longer a copy is on the wire because of the
 // plan's splices; added header fields, such as X-Backstamp, are not counted.

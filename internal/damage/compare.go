@@ -2,6 +2,7 @@ package damage
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,6 +17,9 @@ type Judge struct {
 	// Recoded: the copy went to a server that takes ASCII alone, so that parts
 	// may come in another transfer encoding.
 	Recoded bool
+	// Mended: the relay had a look at it, which labels raw text that says nothing,
+	// and encodes parts whose lines SMTP does not carry.
+	Mended bool
 }
 
 // Seen is what a Judge found in a copy.
@@ -62,12 +66,14 @@ func (j Judge) body(a, b *Part, seen *Seen) error {
 		return j.leaf(a, b, seen)
 	}
 	for i := range a.Gaps {
-		if !bytes.Equal(a.Gaps[i], b.Gaps[i]) && !j.Recoded {
+		if !bytes.Equal(a.Gaps[i], b.Gaps[i]) && !j.Recoded && !(j.Mended && isLong(a.Gaps[i])) {
 			return fmt.Errorf("between parts: %s", Difference(b.Gaps[i], a.Gaps[i]))
 		}
 	}
 	for i := range a.Children {
-		if err := compareFields(a.Children[i], b.Children[i], false); err != nil && !j.Recoded {
+		if j.Mended && mendedFields(a.Children[i], b.Children[i]) {
+			// the labels alone differ, and may
+		} else if err := compareFields(a.Children[i], b.Children[i], false); err != nil && !j.Recoded {
 			return err
 		}
 		if err := j.body(a.Children[i], b.Children[i], seen); err != nil {
@@ -83,7 +89,7 @@ func (j Judge) leaf(a, b *Part, seen *Seen) error {
 	if bytes.Equal(a.Body, b.Body) && a.Encoding() == b.Encoding() {
 		return nil
 	}
-	if j.Recoded && recoded(a, b) {
+	if (j.Recoded || j.Mended && (isLong(a.Body) || relabelled(a, b))) && recoded(a, b) {
 		return nil
 	}
 	if a.Media() != "text/html" {
@@ -122,6 +128,39 @@ func recoded(a, b *Part) bool {
 	}
 	after, err := b.Decoded()
 	return err == nil && bytes.Equal(bytes.TrimRight(before, "\r\n"), bytes.TrimRight(after, "\r\n"))
+}
+
+// relabelled reports whether a part with bytes beyond ASCII says so now.
+func relabelled(a, b *Part) bool {
+	return b.Encoding() == "8bit" && (a.Encoding() == "" || a.Encoding() == "7bit") && bytes.ContainsFunc(a.Body, beyondASCII)
+}
+
+func beyondASCII(r rune) bool { return r >= 0x80 }
+
+// isLong reports whether a line is longer than SMTP carries.
+func isLong(b []byte) bool {
+	return linesThat(func(line []byte) bool { return len(line) > 998 })(b) > 0
+}
+
+// mendedFields reports whether two parts have the same fields, but for labels of
+// raw text and of lines that got short, and for folding.
+func mendedFields(a, b *Part) bool {
+	raw := relabelled(a, b) || isLong(a.Body)
+	free := func(field []byte) bool {
+		name, _, _ := strings.Cut(strings.ToLower(string(field)), ":")
+		switch strings.TrimSpace(name) {
+		case "content-transfer-encoding":
+			return raw
+		case "content-type":
+			return bytes.ContainsFunc(a.Body, beyondASCII) && cmp.Or(a.Media(), "text/plain") == b.Media() && b.Charset() != "" &&
+				(a.Charset() == "" || a.Charset() == "us-ascii")
+		}
+		return false
+	}
+	unfolded := func(x, y []byte) bool {
+		return bytes.Equal(x, y) || isLong(x) && bytes.Equal(bytes.Join(bytes.Fields(x), nil), bytes.Join(bytes.Fields(y), nil))
+	}
+	return slices.EqualFunc(slices.DeleteFunc(a.fields(), free), slices.DeleteFunc(b.fields(), free), unfolded)
 }
 
 // spelled writes quoted-printable that does not decode in one way.

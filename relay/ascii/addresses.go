@@ -94,7 +94,7 @@ func (a *addressList) plain(text string) {
 // comment encodes the words of a comment (RFC 2047 section 5, rule 2).
 func (a *addressList) comment() error {
 	text := a.cut(commentEnd(a.rest))
-	if isASCII(text) {
+	if Is(text) {
 		a.keep(text)
 		return nil
 	}
@@ -113,7 +113,7 @@ func (a *addressList) flush(name bool) error {
 	a.words = nil
 	raw := false
 	for _, w := range words {
-		raw = raw || !isASCII(w.text)
+		raw = raw || !Is(w.text)
 		name = name || raw && !strings.Contains(w.text, "@")
 	}
 	if raw && name {
@@ -140,7 +140,7 @@ func (a *addressList) flush(name bool) error {
 
 // asciiDomain writes what follows the last @ as A-labels (RFC 5890).
 func asciiDomain(s string) (string, error) {
-	if isASCII(s) {
+	if Is(s) {
 		return s, nil
 	}
 	i := strings.LastIndexByte(s, '@')
@@ -149,7 +149,7 @@ func asciiDomain(s string) (string, error) {
 		domain, end = domain[:len(domain)-1], ">"
 	}
 	ascii, err := idna.Lookup.ToASCII(strings.TrimSpace(domain))
-	if i < 0 || !isASCII(s[:i]) || err != nil {
+	if i < 0 || !Is(s[:i]) || err != nil {
 		return "", mail.ErrUTF8
 	}
 	return s[:i+1] + ascii + end, nil

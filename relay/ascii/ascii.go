@@ -18,17 +18,16 @@ import (
 // as Text reads them, with these charsets. The error is
 // mail.ErrUTF8: there is no other way to write a local part beyond ASCII.
 func Field(f mail.Field, charsets ...string) (mail.Field, error) {
-	if isASCII(string(f.Raw)) {
+	if Is(f.Raw) {
 		return f, nil
 	}
 	name, value, _ := bytes.Cut(f.Raw, []byte(":"))
 	text := strings.TrimRight(Text(string(value), charsets...), "\r\n")
 	var err error
-	switch strings.ToLower(f.Name) {
-	case "from", "sender", "reply-to", "to", "cc", "bcc", "resent-from", "resent-sender", "resent-to", "resent-cc", "resent-bcc",
-		"return-path", "return-receipt-to", "disposition-notification-to", "mail-followup-to", "mail-reply-to", "errors-to", "x-original-from":
+	switch {
+	case isAddresses(f.Name):
 		text, err = addresses(text, len(name)+1)
-	case "content-type", "content-disposition":
+	case isParameters(f.Name):
 		text = parameters(text)
 	default:
 		text = unstructured(text, len(name)+1)
@@ -39,8 +38,35 @@ func Field(f mail.Field, charsets ...string) (mail.Field, error) {
 	return mail.Field{Name: f.Name, Raw: []byte(string(name) + ":" + text + "\r\n")}, nil
 }
 
+// isAddresses reports whether a field holds addresses.
+func isAddresses(name string) bool {
+	switch strings.ToLower(name) {
+	case "from", "sender", "reply-to", "to", "cc", "bcc", "resent-from", "resent-sender", "resent-to", "resent-cc", "resent-bcc",
+		"return-path", "return-receipt-to", "disposition-notification-to", "mail-followup-to", "mail-reply-to", "errors-to", "x-original-from":
+		return true
+	}
+	return false
+}
+
+// isParameters reports whether a field holds a value and parameters.
+func isParameters(name string) bool {
+	name = strings.ToLower(name)
+	return name == "content-type" || name == "content-disposition"
+}
+
+// ForMachines reports whether a field is for software alone, which knows no
+// encoded-words there.
+func ForMachines(name string) bool {
+	switch name = strings.TrimPrefix(strings.ToLower(name), "resent-"); name {
+	case "", "date", "message-id", "in-reply-to", "references", "received", "return-path", "mime-version",
+		"dkim-signature", "domainkey-signature", "authentication-results", "x-backstamp":
+		return true
+	}
+	return strings.HasPrefix(name, "arc-") || strings.HasPrefix(name, "list-")
+}
+
 // Has reports whether a field has something to encode.
-func Has(f mail.Field) bool { return !isASCII(string(f.Raw)) }
+func Has(f mail.Field) bool { return !Is(f.Raw) }
 
 // lineMax is how long a line should be (RFC 5322 section 2.1.1), in octets.
 const lineMax = 76
@@ -88,7 +114,7 @@ func (f *folder) unstructured(text string) {
 	for text != "" {
 		blanks, run, rest := cutRun(text)
 		switch {
-		case isASCII(run):
+		case Is(run):
 			f.put(blanks)
 			f.put(run)
 			encoded = isEncoded(run)
@@ -112,9 +138,9 @@ func cutRun(text string) (blanks, run, rest string) {
 	blanks, text = cutBlanks(text)
 	word := firstWord(text)
 	n := len(word)
-	for !isASCII(word) {
+	for !Is(word) {
 		b, after := cutBlanks(text[n:])
-		if word = firstWord(after); isASCII(word) {
+		if word = firstWord(after); Is(word) {
 			break
 		}
 		n += len(b) + len(word)
@@ -142,7 +168,16 @@ func isEncoded(word string) bool {
 // unfold removes line ends (RFC 5322 section 2.2.3).
 func unfold(s string) string { return strings.NewReplacer("\r", "", "\n", "").Replace(s) }
 
-func isASCII(s string) bool {
+// Is reports whether no byte of s is above 0x7f.
+func Is[T []byte | string](s T) bool {
+	for len(s) >= 8 {
+		word := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 | // one load
+			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+		if word&0x8080808080808080 != 0 {
+			return false
+		}
+		s = s[8:]
+	}
 	for i := range len(s) {
 		if s[i] >= 0x80 {
 			return false

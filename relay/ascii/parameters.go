@@ -15,9 +15,9 @@ func parameters(text string) string {
 		}
 		name, value, found := strings.Cut(part, "=")
 		switch {
-		case isASCII(part):
+		case Is(part):
 			b.WriteString(part)
-		case i == 0 || !found || !isASCII(name):
+		case i == 0 || !found || !Is(name):
 			b.WriteString(replaced(part))
 		default:
 			b.WriteString(strings.Join(pieces(strings.TrimRight(strings.TrimSpace(unfold(name)), "*"), unquote(strings.TrimSpace(value))), ";"))

@@ -46,7 +46,14 @@ func (m Mender) field(f mail.Field, labels []string) (text string, quirks []stri
 			text, quirks = whole, append(quirks, name)
 		}
 	}
+	if f.Name != "" && ascii.IsLong([]byte(text)) {
+		text, quirks = foldText(text), append(quirks, LongLine)
+	}
 	return text, quirks
+}
+
+func foldText(text string) string {
+	return strings.TrimRight(string(ascii.Fold(mail.NewField(text)).Raw), "\r\n")
 }
 
 // charsetOf returns the charset that the body of a message says it is in.
@@ -58,20 +65,11 @@ func charsetOf(h mail.Header) string {
 // encode returns a field with its raw bytes as encoded words. Fields for
 // machines have no place for them.
 func encode(f mail.Field, labels []string) (text string, ok bool) {
-	if isMachineField(f.Name) {
+	if ascii.ForMachines(f.Name) {
 		return "", false
 	}
 	encoded, err := ascii.Field(f, labels...)
 	return strings.TrimRight(string(encoded.Raw), "\r\n"), err == nil
-}
-
-func isMachineField(name string) bool {
-	switch name = strings.TrimPrefix(strings.ToLower(name), "resent-"); name {
-	case "", "date", "message-id", "in-reply-to", "references", "received", "return-path", "mime-version",
-		"dkim-signature", "domainkey-signature", "authentication-results", "x-backstamp":
-		return true
-	}
-	return strings.HasPrefix(name, "arc-") || strings.HasPrefix(name, "list-")
 }
 
 // complete gives the address in a From field what it lacks, a domain or quotes,

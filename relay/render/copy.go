@@ -3,12 +3,12 @@ package render
 import (
 	"bufio"
 	"cmp"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"sync"
 
 	"backstamp/mail"
+	"backstamp/relay/ascii"
 )
 
 // copied is a mail.Copy.
@@ -108,7 +108,7 @@ type meter struct {
 func (m *meter) Write(p []byte) (int, error) {
 	n, err := m.w.Write(p)
 	m.size += int64(n)
-	m.eightBit = m.eightBit || hasEightBit(p[:n])
+	m.eightBit = m.eightBit || !ascii.Is(p[:n])
 	switch {
 	case n == 1:
 		m.last = [2]byte{m.last[1], p[0]}
@@ -139,18 +139,4 @@ func (m *meter) ReadFrom(r io.Reader) (size int64, err error) {
 			return size, readErr
 		}
 	}
-}
-
-func hasEightBit(p []byte) bool {
-	for ; len(p) >= 8; p = p[8:] {
-		if binary.NativeEndian.Uint64(p)&0x8080808080808080 != 0 {
-			return true
-		}
-	}
-	for _, c := range p {
-		if c >= 0x80 {
-			return true
-		}
-	}
-	return false
 }

@@ -12,6 +12,8 @@ import (
 	"io"
 
 	"backstamp/mail"
+	"backstamp/relay/ascii"
+	"backstamp/relay/part"
 	"backstamp/rewrite"
 )
 
@@ -68,7 +70,14 @@ func (r *Renderer) Render(m *mail.Message, content mail.Content, recipient int, 
 	if err != nil {
 		return nil, fmt.Errorf("render %v: %w", m.ID, err)
 	}
+	works := worksOf(m.Detail.Parts)
+	if inBody(works) {
+		src = src.recoded(works)
+	}
 	h := edit(src.fields, m.Detail.Header)
+	if len(works) > 0 {
+		h.kept = works[0].onto(h.kept)
+	}
 	al := r.alignment(m, provider)
 	if al.Action == mail.ActionRewritten {
 		h.rewriteFrom(al.Identity)
@@ -80,7 +89,7 @@ func (r *Renderer) Render(m *mail.Message, content mail.Content, recipient int, 
 
 	from := h.author()
 	c := &copied{head: h.bytes(), body: src.body, mailFrom: mailFrom(m, al, p, from)}
-	c.utf8 = m.UTF8 && hasEightBit(c.head)
+	c.utf8 = m.UTF8 && !ascii.Is(c.head)
 	c.sevenBit = func() (mail.Copy, error) { return r.sevenBit(c, src, h, p) }
 	signers, err := r.newSigners(p, h, from)
 	if err == nil {
@@ -124,7 +133,7 @@ func mailFrom(m *mail.Message, al mail.Alignment, p Provider, from mail.Address)
 type source struct {
 	original mail.Header
 	fields   mail.Header // original, or as the plan has them
-	edited   bool        // by the plan
+	edited   bool        // by the plan, or its parts otherwise
 	body     func(io.Writer) error
 }
 
@@ -162,6 +171,14 @@ func (r *Renderer) source(m *mail.Message, content mail.Content, recipient int) 
 		}
 		return plan.WriteBody(w, content, r.linker, recipient)
 	}}, nil
+}
+
+// recoded has work done on the parts.
+func (s source) recoded(works []work) source {
+	body := s.body
+	s.edited = true
+	s.body = func(w io.Writer) error { return part.Walk(s.fields, body, &recoder{w: w, works: works}) }
+	return s
 }
 
 // plan reads the plan of a message, nil where there is none.

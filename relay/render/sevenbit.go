@@ -2,16 +2,15 @@ package render
 
 import (
 	"bytes"
-	"cmp"
-	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
-	"mime/quotedprintable"
 	"slices"
 	"strings"
 
 	"backstamp/mail"
 	"backstamp/relay/ascii"
+	"backstamp/relay/part"
 )
 
 // A server without 8BITMIME gets the message in ASCII: parts with other bytes
@@ -24,7 +23,7 @@ import (
 // sevenBit returns the copy of a message with that source and header in ASCII.
 func (r *Renderer) sevenBit(c *copied, src source, h *header, p Provider) (mail.Copy, error) {
 	survey := &survey{}
-	if err := walk(src.body, newWalker(h.all(), survey)); err != nil {
+	if err := walk(h.all(), src.body, survey); err != nil {
 		return nil, err
 	}
 	survey.settle()
@@ -35,7 +34,7 @@ func (r *Renderer) sevenBit(c *copied, src source, h *header, p Provider) (mail.
 	h.dropBroken(src.original, true)
 	fields := h.all()
 	seven := &copied{head: h.bytes(), mailFrom: c.mailFrom, body: func(w io.Writer) error {
-		return walk(src.body, newWalker(fields, &recoder{w: w, findings: survey.findings}))
+		return walk(fields, src.body, &recoder{w: w, works: survey.works(), ascii: true})
 	}}
 	signers, err := r.newSigners(p, h, h.author())
 	if err == nil {
@@ -47,11 +46,13 @@ func (r *Renderer) sevenBit(c *copied, src source, h *header, p Provider) (mail.
 	return seven, err
 }
 
-func walk(body func(io.Writer) error, w *walker) error {
-	if err := body(w); err != nil {
-		return err
+// walk is part.Walk for what has to become ASCII.
+func walk(h mail.Header, body func(io.Writer) error, v part.Visitor) error {
+	err := part.Walk(h, body, v)
+	if errors.Is(err, part.ErrLimits) {
+		err = fmt.Errorf("%w: %w", mail.ErrEightBit, err)
 	}
-	return w.close()
+	return err
 }
 
 // A finding is what an entity holds itself, not in its parts.
@@ -66,43 +67,43 @@ type finding struct {
 // A survey finds out what has to be encoded: a visitor.
 type survey struct{ findings []finding }
 
-func (s *survey) of(e *entity) *finding {
-	for len(s.findings) <= e.n {
+func (s *survey) of(e *part.Entity) *finding {
+	for len(s.findings) <= e.N {
 		s.findings = append(s.findings, finding{})
 	}
-	f := &s.findings[e.n]
-	f.media, f.encoding = e.media, e.encoding
+	f := &s.findings[e.N]
+	f.media, f.encoding = e.Media, e.Encoding
 	return f
 }
 
-func (s *survey) header(e *entity, head, _ []byte) error {
+func (s *survey) Header(e *part.Entity, head, _ []byte) error {
 	s.of(e)
 	return s.covered(e, head)
 }
 
-func (s *survey) opens(*entity) bool { return true }
+func (s *survey) Opens(*part.Entity) bool { return true }
 
-func (s *survey) content(e *entity, p []byte) error {
+func (s *survey) Content(e *part.Entity, p []byte) error {
 	f := s.of(e)
 	f.size += int64(len(p))
-	f.eight += countEight(p)
+	f.eight += part.CountHigh(p)
 	return s.covered(e, p)
 }
 
-func (s *survey) gap(e *entity, p []byte) error {
+func (s *survey) Gap(e *part.Entity, p []byte) error {
 	f := s.of(e)
-	if e.mark != nil && bytes.HasPrefix(bytes.TrimLeft(p, "\r\n"), e.mark) {
+	if e.Divides(p) {
 		f.parts = true
 		return nil
 	}
-	return s.content(e, p)
+	return s.Content(e, p)
 }
 
-func (s *survey) end(*entity) error { return nil }
+func (s *survey) End(*part.Entity) error { return nil }
 
 // covered refuses what a signature covers.
-func (s *survey) covered(e *entity, p []byte) error {
-	if e.signed && hasEightBit(p) {
+func (s *survey) covered(e *part.Entity, p []byte) error {
+	if e.Signed && !ascii.Is(p) {
 		return fmt.Errorf("%w: a signature covers bytes beyond it", mail.ErrEightBit)
 	}
 	return nil
@@ -112,7 +113,6 @@ func (s *survey) covered(e *entity, p []byte) error {
 func (s *survey) settle() {
 	for i := range s.findings {
 		f := &s.findings[i]
-		text := strings.HasPrefix(f.media, "text/") || strings.HasPrefix(f.media, "message/") || strings.HasPrefix(f.media, "multipart/")
 		switch {
 		case f.parts:
 			if f.labelled() {
@@ -123,34 +123,32 @@ func (s *survey) settle() {
 				f.to = "7bit" // that of a message within, which is ASCII now
 			}
 		case f.encoding == "quoted-printable" || f.encoding == "base64": // mended as they are
-		case text && f.eight <= f.size/6: // of 1 octet quoted-printable makes 3, base64 of 3 octets 4
-			f.to = "quoted-printable"
 		default:
-			f.to = "base64"
+			f.to = part.Shorter(f.media, f.eight, f.size)
 		}
 	}
+}
+
+// works returns what has to be done.
+func (s *survey) works() []work {
+	works := make([]work, len(s.findings))
+	for i, f := range s.findings {
+		works[i] = work{label: f.to, mend: f.eight > 0, closed: !f.parts}
+	}
+	return works
 }
 
 // labelled reports whether an entity says of itself that it may not be ASCII.
 func (f *finding) labelled() bool { return f.encoding == "8bit" || f.encoding == "binary" }
 
-func countEight(p []byte) (n int64) {
-	for _, c := range p {
-		if c >= 0x80 {
-			n++
-		}
-	}
-	return n
-}
-
 // sevenBit encodes the fields of the message, and labels its content.
 func (h *header) sevenBit(s *survey) error {
-	var top entity
-	top.read(h.all())
+	var top part.Entity
+	top.Read(h.all())
 	for _, fields := range [][]mail.Field{h.added, h.kept} {
 		for i, f := range fields {
 			var err error
-			if fields[i], err = ascii.Field(f, top.charset); err != nil {
+			if fields[i], err = ascii.Field(f, top.Charset); err != nil {
 				return fmt.Errorf("%w: field %s", err, f.Name)
 			}
 		}
@@ -158,7 +156,7 @@ func (h *header) sevenBit(s *survey) error {
 	if len(s.findings) == 0 || s.findings[0].to == "" {
 		return nil
 	}
-	h.kept, h.added = relabel(h.kept, s.findings[0].to), slices.DeleteFunc(h.added, isEncoding)
+	h.kept, h.added = mail.Header(h.kept).Put(encodingField(s.findings[0].to)), slices.DeleteFunc(h.added, isEncoding)
 	if !h.all().Has("MIME-Version") {
 		h.add("MIME-Version: 1.0")
 	}
@@ -166,65 +164,6 @@ func (h *header) sevenBit(s *survey) error {
 }
 
 func isEncoding(f mail.Field) bool { return f.Is("Content-Transfer-Encoding") }
-
-// relabel gives fields another transfer encoding, where it stood or at the end.
-func relabel(h mail.Header, to string) mail.Header {
-	label := mail.NewField("Content-Transfer-Encoding: " + to)
-	i := slices.IndexFunc(h, isEncoding)
-	if i < 0 {
-		return append(slices.Clone(h), label)
-	}
-	h = slices.Clone(h)
-	h[i] = label
-	return append(h[:i+1], slices.DeleteFunc(h[i+1:], isEncoding)...)
-}
-
-// A recoder writes a message as a survey settled: a visitor.
-type recoder struct {
-	w        io.Writer
-	findings []finding
-	encoder  io.WriteCloser // of the entity being read, nil for none
-}
-
-func (r *recoder) of(e *entity) finding {
-	if e.n < len(r.findings) {
-		return r.findings[e.n]
-	}
-	return finding{}
-}
-
-func (r *recoder) header(e *entity, head, empty []byte) error {
-	h, _, _ := mail.ParseHeader(head)
-	to := r.of(e).to
-	if to != "" {
-		h = relabel(h, to)
-		if e.inner && !h.Has("MIME-Version") {
-			h = append(h, mail.NewField("MIME-Version: 1.0"))
-		}
-		if len(empty) == 0 {
-			empty = []byte("\r\n") // what was encoded may look like a field
-		}
-	}
-	for _, f := range h {
-		seven, err := ascii.Field(f, e.charset)
-		if err != nil {
-			return fmt.Errorf("%w: field %s of a message within", err, f.Name)
-		}
-		if err := writeAll(r.w, seven.Raw); err != nil {
-			return err
-		}
-	}
-	return writeAll(r.w, empty)
-}
-
-func (r *recoder) opens(e *entity) bool { return r.of(e).parts }
-
-func (r *recoder) gap(_ *entity, p []byte) error {
-	if hasEightBit(p) {
-		p = unmarked(p)
-	}
-	return writeAll(r.w, p)
-}
 
 // unmarked has question marks for bytes beyond ASCII.
 func unmarked(p []byte) []byte {
@@ -236,99 +175,3 @@ func unmarked(p []byte) []byte {
 	}
 	return p
 }
-
-func (r *recoder) content(e *entity, p []byte) error {
-	f := r.of(e)
-	if f.eight == 0 {
-		return writeAll(r.w, p)
-	}
-	if r.encoder == nil {
-		r.encoder = newEncoder(r.w, cmp.Or(f.to, "mend "+f.encoding))
-	}
-	return writeAll(r.encoder, p)
-}
-
-func (r *recoder) end(*entity) error {
-	if r.encoder == nil {
-		return nil
-	}
-	err := r.encoder.Close()
-	r.encoder = nil
-	return err
-}
-
-// newEncoder returns what encodes content, to be closed at its end.
-func newEncoder(w io.Writer, how string) io.WriteCloser {
-	switch how {
-	case "quoted-printable":
-		return quotedprintable.NewWriter(w)
-	case "base64":
-		return base64.NewEncoder(base64.StdEncoding, &wrapper{w: w})
-	case "mend quoted-printable":
-		return &mender{w: w}
-	}
-	return unmarker{w}
-}
-
-// A wrapper breaks lines of base64.
-type wrapper struct {
-	w   io.Writer
-	col int
-}
-
-func (l *wrapper) Write(p []byte) (int, error) {
-	size := len(p)
-	for len(p) > 0 {
-		if l.col == 76 {
-			if err := writeAll(l.w, []byte("\r\n")); err != nil {
-				return 0, err
-			}
-			l.col = 0
-		}
-		n := min(len(p), 76-l.col)
-		if err := writeAll(l.w, p[:n]); err != nil {
-			return 0, err
-		}
-		l.col += n
-		p = p[n:]
-	}
-	return size, nil
-}
-
-// A mender encodes the bytes of quoted-printable that should have been: readers
-// take them as they stand.
-type mender struct {
-	w   io.Writer
-	col int
-}
-
-func (m *mender) Write(p []byte) (int, error) {
-	var b bytes.Buffer
-	for _, c := range p {
-		switch {
-		case c < 0x80:
-			b.WriteByte(c)
-			m.col++
-		default:
-			if m.col > 72 {
-				b.WriteString("=\r\n")
-				m.col = 0
-			}
-			fmt.Fprintf(&b, "=%02X", c)
-			m.col += 3
-		}
-		if c == '\n' {
-			m.col = 0
-		}
-	}
-	return len(p), writeAll(m.w, b.Bytes())
-}
-
-func (m *mender) Close() error { return nil }
-
-// An unmarker replaces bytes that base64 does not have and readers pass over.
-type unmarker struct{ io.Writer }
-
-func (u unmarker) Write(p []byte) (int, error) { return len(p), writeAll(u.Writer, unmarked(p)) }
-
-func (u unmarker) Close() error { return nil }

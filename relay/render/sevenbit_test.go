@@ -222,7 +222,7 @@ func TestSevenBitCorpus(t *testing.T) {
 		files++
 		content := normalised(raw)
 		c, _, _, err := readHeader(content)
-		if err != nil || len(c) == 0 || !hasEightBit([]byte(content)) {
+		if err != nil || len(c) == 0 || ascii.Is([]byte(content)) {
 			return nil
 		}
 		eight++
@@ -266,7 +266,7 @@ func FuzzSevenBit(f *testing.F) {
 		var a, b bytes.Buffer
 		s.WriteTo(&a)
 		s.WriteTo(&b)
-		if !bytes.Equal(a.Bytes(), b.Bytes()) || hasEightBit(a.Bytes()) || int64(a.Len()) != s.Size() {
+		if !bytes.Equal(a.Bytes(), b.Bytes()) || !ascii.Is(a.Bytes()) || int64(a.Len()) != s.Size() {
 			t.Fatalf("%q", a.Bytes())
 		}
 		whole, pieces := &survey{}, &survey{}
@@ -276,18 +276,18 @@ func FuzzSevenBit(f *testing.F) {
 		}
 		h, end, _ := mail.ParseHeader(a.Bytes())
 		body := a.Bytes()[end:]
-		if walk(func(w io.Writer) error { return writeAll(w, body) }, newWalker(h, whole)) != nil {
+		if walk(h, func(w io.Writer) error { return writeAll(w, body) }, whole) != nil {
 			return
 		}
 		piece = max(1, min(piece, 100))
-		err = walk(func(w io.Writer) error {
+		err = walk(h, func(w io.Writer) error {
 			for p := range slices.Chunk(body, piece) {
 				if err := writeAll(w, p); err != nil {
 					return err
 				}
 			}
 			return nil
-		}, newWalker(h, pieces))
+		}, pieces)
 		if err != nil || !slices.Equal(whole.findings, pieces.findings) {
 			t.Fatalf("in pieces of %d: %v, %v, want %v", piece, err, pieces.findings, whole.findings)
 		}
