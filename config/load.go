@@ -63,7 +63,7 @@ func Outline(path string, env, sets []string) (*Config, error) {
 	}
 	c, problems := s.decode()
 	if c == nil {
-		return nil, problems.tidy()
+		return nil, problems.Sorted()
 	}
 	return c, nil
 }
@@ -92,7 +92,7 @@ type source struct {
 func (s source) load() (*Config, error) {
 	c, problems := s.decode()
 	if len(problems) > 0 {
-		return nil, problems.tidy()
+		return nil, problems.Sorted()
 	}
 	return c, nil
 }

@@ -18,5 +18,5 @@ func (c *Config) Pending() []Problem {
 			}
 		}
 	}
-	return found.tidy()
+	return found.Sorted()
 }

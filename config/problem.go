@@ -42,8 +42,8 @@ func (e Errors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// tidy sorts by line and drops what an alias made appear twice.
-func (e Errors) tidy() Errors {
+// Sorted sorts by line and drops what an alias made appear twice.
+func (e Errors) Sorted() Errors {
 	slices.SortStableFunc(e, func(a, b Problem) int {
 		return cmp.Or(compareLines(a.Line, b.Line), cmp.Compare(a.File, b.File), cmp.Compare(a.Key, b.Key))
 	})

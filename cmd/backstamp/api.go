@@ -25,7 +25,12 @@ import (
 // configuration reads the configuration that the command line and the
 // environment name.
 func (p *program) configuration() (*config.Config, error) {
-	return config.Load(config.Find(p.configFile, p.env), p.env, p.sets)
+	path := config.Find(p.configFile, p.env)
+	conf, err := config.Load(path, p.env, p.sets)
+	if known, ok := errors.AsType[config.Errors](err); ok {
+		err = p.mistakes(path, known)
+	}
+	return conf, err
 }
 
 // load is configuration for commands, which end when something is wrong.

@@ -62,7 +62,22 @@ type builder struct {
 // build makes the house of conf, or says all that is wrong with it: the error
 // is a config.Errors.
 func (p *program) build(conf *config.Config, keys *track.Keys, log *slog.Logger, reg prometheus.Registerer) (*house, error) {
-	b := &builder{conf: conf, keys: keys, clock: p.clock, roots: p.roots, log: log, reg: reg, house: &house{conf: conf}}
+	b := p.builder(conf, keys, log, reg)
+	if b.check(); len(b.errs) == 0 {
+		b.route()
+	}
+	if len(b.errs) > 0 {
+		return nil, b.errs.Sorted()
+	}
+	return b.house, nil
+}
+
+func (p *program) builder(conf *config.Config, keys *track.Keys, log *slog.Logger, reg prometheus.Registerer) *builder {
+	return &builder{conf: conf, keys: keys, clock: p.clock, roots: p.roots, log: log, reg: reg, house: &house{conf: conf}}
+}
+
+// check has each room look at what concerns it.
+func (b *builder) check() {
 	b.pickProviders()
 	accounts := b.accounts()
 	b.house.accounts = accounts
@@ -70,14 +85,6 @@ func (p *program) build(conf *config.Config, keys *track.Keys, log *slog.Logger,
 	b.render(accounts)
 	b.tracking()
 	b.relay(accounts, rewriter)
-	if len(b.errs) > 0 {
-		return nil, b.errs
-	}
-	b.route()
-	if len(b.errs) > 0 {
-		return nil, b.errs
-	}
-	return b.house, nil
 }
 
 // refuse notes what a room says is wrong.
@@ -186,7 +193,8 @@ func senderRules(name string, p config.Provider, isShared bool) align.Provider {
 	s := provider.Settings{Preset: p.Preset, Host: p.Host, Username: p.Username}
 	return align.Provider{
 		Name: name, Login: s.Login(), LoginIsMailbox: s.LoginIsMailbox(), Senders: p.Senders,
-		AnyFrom: p.Preset == "capture", Shared: isShared, After: p.After,
+		AnyFrom: p.Preset == "capture" || !slices.Contains(provider.Presets(), p.Preset), // of an unknown preset nothing is known
+		Shared:  isShared, After: p.After,
 		Bulk: s.Data().Bulk.Is, NullSender: s.Data().NullSender.Is,
 	}
 }
