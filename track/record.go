@@ -212,10 +212,11 @@ func (r *recorder) storeFailed(err error) {
 	r.trouble(err)
 }
 
-// trouble logs the first of a row of failures.
+// trouble logs the first of a row of failures. Neither it nor drop waits for the
+// log, which may lie on the disk that hangs.
 func (r *recorder) trouble(err error) {
 	if !r.troubled.Swap(true) {
-		r.log.Warn("the store does not keep opens and clicks at once; they wait, and readers are answered", "err", err)
+		go r.log.Warn("the store does not keep opens and clicks at once; they wait, and readers are answered", "err", err)
 	}
 }
 
@@ -260,6 +261,6 @@ func (r *recorder) hand(e mail.Event) bool {
 func (r *recorder) drop(n int, err error) {
 	r.metrics.dropped.Add(float64(n))
 	if !r.dropping.Swap(true) {
-		r.log.Error("opens and clicks are being lost; backstamp_track_dropped_events_total counts them", "err", err)
+		go r.log.Error("opens and clicks are being lost; backstamp_track_dropped_events_total counts them", "err", err)
 	}
 }

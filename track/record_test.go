@@ -94,6 +94,7 @@ func (b *bench) wantMetrics(t *testing.T, waiting, spilled, dropped float64) {
 
 func (b *bench) wantLogged(t *testing.T, text string, times int) {
 	t.Helper()
+	synctest.Wait() // nobody waits for the log
 	if got := strings.Count(b.log.String(), text); got != times {
 		t.Errorf("logged %q %d times, want %d:\n%s", text, got, times, b.log.String())
 	}
@@ -304,7 +305,36 @@ func TestDropsAreCountedAndLoggedOnce(t *testing.T) {
 	})
 }
 
-// Where the queue has no room a reader waits as long as for the store, no longer.
+// A stuck is a log that takes nothing, as on a disk that hangs.
+type stuck chan struct{}
+
+func (s stuck) Write(b []byte) (int, error) { <-s; return len(b), nil }
+
+func TestHangingLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hang := make(stuck)
+		h, err := New(Settings{}, fixedKeys(t), &ledger{fail: func(mail.Event) error { <-hang; return errStore }}, clock.System{}, slog.New(slog.NewTextHandler(hang, nil)), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		var wg sync.WaitGroup
+		for range 2 * batchMax { // nobody runs Run
+			wg.Go(func() { h.events.record(mail.Event{Kind: mail.KindOpen}) })
+		}
+		wg.Wait()
+		for range queueSize + 10 {
+			h.events.record(mail.Event{Kind: mail.KindOpen})
+		}
+		if waited := time.Since(start); waited != 2*patience { // for the store, then for the queue
+			t.Errorf("readers waited %v, want %v", waited, 2*patience)
+		}
+		close(hang)
+	})
+}
+
+// Where the queue has no room a reader waits as long as for the store, no
+// longer, and the next not at all.
 func TestFullQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, err := New(Settings{}, fixedKeys(t), &ledger{fail: func(mail.Event) error { return errStore }}, clock.System{}, slog.New(slog.DiscardHandler), nil)
@@ -316,8 +346,9 @@ func TestFullQueue(t *testing.T) {
 		}
 		start := time.Now()
 		h.events.record(mail.Event{Kind: mail.KindOpen})
-		if waited, lost := time.Since(start), value(t, h.metrics.dropped); waited != patience || lost != 1 {
-			t.Errorf("waited %v, dropped %v; want %v and one", waited, lost, patience)
+		h.events.record(mail.Event{Kind: mail.KindOpen})
+		if waited, lost := time.Since(start), value(t, h.metrics.dropped); waited != patience || lost != 2 {
+			t.Errorf("waited %v, dropped %v; want %v and both", waited, lost, patience)
 		}
 	})
 }
