@@ -71,6 +71,10 @@ func (h *Handler) SetPolicy(p *Policy) { h.policy.Store(p) }
 // should have ended before.
 func (h *Handler) Run(ctx context.Context) error { return h.events.run(ctx) }
 
+// Lost returns how many opens and clicks neither the store nor the memory nor
+// the spill file could take since the Handler was made.
+func (h *Handler) Lost() int { return int(h.events.lost.Load()) }
+
 const pathLive = "/livez"
 
 // ServeHTTP answers one request. It looks at the path as it was sent: what

@@ -51,6 +51,7 @@ type recorder struct {
 	troubled atomic.Bool     // the store failed or was slow, which was logged
 	full     atomic.Bool     // the queue had no room for as long as a reader waits
 	dropping atomic.Bool     // events were lost, which was logged
+	lost     atomic.Int64    // events since the start
 	closed   atomic.Bool     // run ends or has ended
 }
 
@@ -260,6 +261,7 @@ func (r *recorder) hand(e mail.Event) bool {
 // drop counts lost events, and logs the first of a row.
 func (r *recorder) drop(n int, err error) {
 	r.metrics.dropped.Add(float64(n))
+	r.lost.Add(int64(n))
 	if !r.dropping.Swap(true) {
 		go r.log.Error("opens and clicks are being lost; backstamp_track_dropped_events_total counts them", "err", err)
 	}

@@ -87,6 +87,9 @@ func (b *bench) wantOnce(t *testing.T, n int) {
 func (b *bench) wantMetrics(t *testing.T, waiting, spilled, dropped float64) {
 	t.Helper()
 	m := b.Handler.metrics
+	if lost := b.Lost(); float64(lost) != dropped {
+		t.Errorf("lost %d, want %v", lost, dropped)
+	}
 	if w, s, d := value(t, m.waiting), value(t, m.spilled), value(t, m.dropped); w != waiting || s != spilled || d != dropped {
 		t.Errorf("waiting %v, spilled %v, dropped %v; want %v, %v, %v", w, s, d, waiting, spilled, dropped)
 	}

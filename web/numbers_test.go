@@ -41,3 +41,18 @@ func TestNumbersPage(t *testing.T) {
 		})
 	}
 }
+
+// What was lost is told by the page and the API.
+func TestLostHits(t *testing.T) {
+	in := newHouse(t, func(_ *Settings, do *Actions, _ *fakeStore) { do.Lost = func() int { return 7 } })
+	if got := in.body(t, "/", http.StatusOK); !strings.Contains(got, "7 opens and clicks were lost") {
+		t.Errorf("the page says nothing: %s", got)
+	}
+	if got := in.get("/api/v1/tracking").Body.String(); got != "{\"lost\":7}\n" {
+		t.Errorf("the API says %q", got)
+	}
+	in = newHouse(t, nil)
+	if got := in.body(t, "/", http.StatusOK); strings.Contains(got, "lost") {
+		t.Errorf("nothing was lost: %s", got)
+	}
+}

@@ -172,8 +172,9 @@ func (h *Handler) listPage(r *http.Request) (any, error) {
 		Statuses  []mail.Status
 		Lines     []listLine
 		Damaged   int
+		Lost      int
 		Providers []statusRow
-	}{Filter: f, Filtered: filtered(r), Statuses: mail.Statuses}
+	}{Filter: f, Filtered: filtered(r), Statuses: mail.Statuses, Lost: h.lost()}
 	for row, err := range h.store.Messages(r.Context(), f) {
 		switch {
 		case errors.Is(err, store.ErrCorrupt):
