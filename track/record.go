@@ -34,6 +34,7 @@ const (
 type recorder struct {
 	store   Recorder
 	spill   string
+	open    func(path string) (*spillFile, error) // replaced by a test whose disk hangs
 	clock   clock.Clock
 	log     *slog.Logger
 	metrics *metrics
@@ -64,7 +65,7 @@ type batch struct {
 
 func newRecorder(store Recorder, spill string, clk clock.Clock, log *slog.Logger, m *metrics) *recorder {
 	return &recorder{
-		store: store, spill: spill, clock: clk, log: log, metrics: m,
+		store: store, spill: spill, open: openSpill, clock: clk, log: log, metrics: m,
 		queue: make(chan mail.Event, queueSize),
 		ended: make(chan struct{}, 1),
 	}

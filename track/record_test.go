@@ -308,6 +308,76 @@ func TestDropsAreCountedAndLoggedOnce(t *testing.T) {
 	})
 }
 
+// A frozen disk takes no write until it is thawed.
+type frozenDisk struct {
+	disk
+	thawed chan struct{}
+}
+
+func (d frozenDisk) WriteAt(b []byte, at int64) (int, error) {
+	<-d.thawed
+	return d.disk.WriteAt(b, at)
+}
+
+func (d frozenDisk) Sync() error { <-d.thawed; return d.disk.Sync() }
+
+// With both the store and the spill file on a disk that hangs, readers are
+// answered, what waits is bounded, what is lost is counted, and the rest is kept
+// once the disk is back.
+func TestFrozenDisk(t *testing.T) {
+	const n = 2 * (memoryMax + queueSize)
+	synctest.Test(t, func(t *testing.T) {
+		thawed := make(chan struct{})
+		kept := &ledger{fail: func(mail.Event) error { <-thawed; return nil }}
+		h, err := New(Settings{Spill: filepath.Join(t.TempDir(), "spill")}, fixedKeys(t), kept, clock.System{}, slog.New(slog.DiscardHandler), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.events.open = func(path string) (*spillFile, error) {
+			s, err := openSpill(path)
+			if err == nil {
+				s.f = frozenDisk{s.f, thawed}
+			}
+			return s, err
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- h.Run(ctx) }()
+		slow := 0
+		for i := range n {
+			start := time.Now()
+			h.events.record(mail.Event{Time: start, Kind: mail.KindOpen, Message: numbered(i)})
+			if waited := time.Since(start); waited > 0 {
+				slow++
+			}
+			if i%queueSize == queueSize-1 {
+				synctest.Wait()
+			}
+		}
+		// The first learns it of the store, another of the queue.
+		if slow != 2 {
+			t.Errorf("%d readers waited", slow)
+		}
+		waiting, lost := int(value(t, h.metrics.waiting)), h.Lost()
+		if most := memoryMax + queueSize + batchMax; waiting > most || waiting < memoryMax {
+			t.Errorf("%d wait, want at most %d", waiting, most)
+		}
+		if lost+waiting+1 != n { // one is with the store
+			t.Errorf("%d lost and %d wait, of %d", lost, waiting, n)
+		}
+		close(thawed)
+		time.Sleep(retryLast)
+		synctest.Wait()
+		if got := len(kept.all()); got != n-lost || h.Lost() != lost {
+			t.Errorf("%d kept and %d lost of %d", got, h.Lost(), n)
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // A stuck is a log that takes nothing, as on a disk that hangs.
 type stuck chan struct{}
 

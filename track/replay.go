@@ -46,7 +46,7 @@ type backlog struct {
 // run owns the events that wait until ctx ends.
 func (r *recorder) run(ctx context.Context) error {
 	b := &backlog{recorder: r, verdicts: make(chan []error, 1), recent: map[mail.Event]*waiting{}}
-	b.open()
+	b.openFile()
 	defer b.close()
 	for {
 		b.next()
@@ -96,13 +96,13 @@ func (b *backlog) noteSync(err error) {
 	}
 }
 
-// open finds what an earlier run has left. Without a file, on a disk that is
+// openFile finds what an earlier run has left. Without a file, on a disk that is
 // full or read-only perhaps, the memory has to do.
-func (b *backlog) open() {
+func (b *backlog) openFile() {
 	if b.spill == "" {
 		return
 	}
-	file, err := openSpill(b.spill)
+	file, err := b.open(b.spill)
 	if err != nil {
 		b.log.Error("opens and clicks that the store does not take wait in memory alone", "err", err)
 		return
