@@ -23,9 +23,9 @@ type gate struct {
 	open chan struct{}
 }
 
-func (g *gate) Record(ctx context.Context, e mail.Event) error {
+func (g *gate) Record(ctx context.Context, events ...mail.Event) []error {
 	<-g.open
-	return g.Recorder.Record(ctx, e)
+	return g.Recorder.Record(ctx, events...)
 }
 
 // With the store hung for five seconds under load no reader is refused or waits

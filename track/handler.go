@@ -71,6 +71,10 @@ func (h *Handler) SetPolicy(p *Policy) { h.policy.Store(p) }
 // should have ended before.
 func (h *Handler) Run(ctx context.Context) error { return h.events.run(ctx) }
 
+// Lost returns how many opens and clicks neither the store nor the memory nor
+// the spill file could take since the Handler was made.
+func (h *Handler) Lost() int { return int(h.events.lost.Load()) }
+
 const pathLive = "/livez"
 
 // ServeHTTP answers one request. It looks at the path as it was sent: what
@@ -89,7 +93,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if path == pathLive && counts(r.Method) {
-		answer(w, r, http.StatusOK, "text/plain; charset=utf-8", []byte("ok\n"))
+		answer(w, r, http.StatusOK, typeText, []byte("ok\n"))
 		return
 	}
 	notFound(w, r)
@@ -108,8 +112,8 @@ func (h *Handler) open(w http.ResponseWriter, r *http.Request, token string) {
 		h.metrics.badTokens.WithLabelValues(string(mail.KindOpen)).Inc()
 	}
 	// Web mail that isolates itself (COEP) shows only images that allow it.
-	w.Header().Set("Cross-Origin-Resource-Policy", "cross-origin")
-	answer(w, r, http.StatusOK, "image/gif", pixel)
+	w.Header()["Cross-Origin-Resource-Policy"] = crossOrigin
+	answer(w, r, http.StatusOK, typeGIF, pixel)
 }
 
 // click redirects to the destination in the link, if one of our keys signed it.
@@ -124,7 +128,7 @@ func (h *Handler) click(w http.ResponseWriter, r *http.Request, link string) {
 	}
 	h.hit(r, mail.KindClick, t)
 	w.Header().Set("Location", t.Destination)
-	answer(w, r, http.StatusFound, "", nil)
+	answer(w, r, http.StatusFound, nil, nil)
 }
 
 func (h *Handler) verifyClick(link string) (mail.Token, error) {
@@ -178,21 +182,35 @@ func (h *Handler) hit(r *http.Request, kind mail.Kind, t mail.Token) {
 var notFoundPage []byte
 
 func notFound(w http.ResponseWriter, r *http.Request) {
-	answer(w, r, http.StatusNotFound, "text/html; charset=utf-8", notFoundPage)
+	answer(w, r, http.StatusNotFound, typeHTML, notFoundPage)
 }
 
+// The values of header fields that all answers share, so that none makes its
+// own. Nobody changes them.
+var (
+	typeGIF     = []string{"image/gif"}
+	typeText    = []string{"text/plain; charset=utf-8"}
+	typeHTML    = []string{"text/html; charset=utf-8"}
+	crossOrigin = []string{"cross-origin"}
+	noStore     = []string{"no-store"}
+	noSource    = []string{"default-src 'none'"}
+	noReferrer  = []string{"no-referrer"}
+	noSniff     = []string{"nosniff"}
+	noIndex     = []string{"noindex"}
+)
+
 // answer writes a whole answer. HEAD gets the header of GET.
-func answer(w http.ResponseWriter, r *http.Request, status int, contentType string, body []byte) {
+func answer(w http.ResponseWriter, r *http.Request, status int, contentType []string, body []byte) {
 	h := w.Header()
-	if contentType != "" {
-		h.Set("Content-Type", contentType)
+	if contentType != nil {
+		h["Content-Type"] = contentType
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
-	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Security-Policy", "default-src 'none'")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Robots-Tag", "noindex")
+	h["Cache-Control"] = noStore
+	h["Content-Security-Policy"] = noSource
+	h["Referrer-Policy"] = noReferrer
+	h["X-Content-Type-Options"] = noSniff
+	h["X-Robots-Tag"] = noIndex
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
 		w.Write(body)

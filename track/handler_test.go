@@ -25,19 +25,36 @@ type ledger struct {
 	fail   func(mail.Event) error
 }
 
-func (l *ledger) Record(_ context.Context, e mail.Event) error {
+// Record asks fail about all events at once, as a store commits them, and takes
+// none where it panics.
+func (l *ledger) Record(_ context.Context, events ...mail.Event) []error {
 	l.mu.Lock()
 	fail := l.fail
 	l.mu.Unlock()
+	errs, panics := make([]error, len(events)), make([]any, len(events))
 	if fail != nil {
-		if err := fail(e); err != nil {
-			return err
+		var wg sync.WaitGroup
+		for i, e := range events {
+			wg.Go(func() {
+				defer func() { panics[i] = recover() }()
+				errs[i] = fail(e)
+			})
 		}
+		wg.Wait()
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.events = append(l.events, e)
-	return nil
+	for _, p := range panics {
+		if p != nil {
+			panic(p)
+		}
+	}
+	for i, e := range events {
+		if errs[i] == nil {
+			l.events = append(l.events, e)
+		}
+	}
+	return errs
 }
 
 func (l *ledger) setFail(f func(mail.Event) error) {

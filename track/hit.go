@@ -96,6 +96,9 @@ func cut(s string, n int) string {
 }
 
 func refererHost(referer string) string {
+	if referer == "" {
+		return ""
+	}
 	u, err := url.Parse(referer)
 	if err != nil {
 		return ""

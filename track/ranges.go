@@ -48,6 +48,9 @@ func adjoins(a, b addrRange) bool {
 
 // lastAddr is the last address of a network.
 func lastAddr(n netip.Prefix) netip.Addr {
+	if n.IsSingleIP() {
+		return n.Addr()
+	}
 	b := n.Masked().Addr().AsSlice()
 	for bit := n.Bits(); bit < len(b)*8; bit++ {
 		b[bit/8] |= 0x80 >> (bit % 8)
@@ -70,7 +73,7 @@ func (s rangeSet) overlaps(n netip.Prefix) bool {
 
 // at finds the first range that a network overlaps.
 func (s rangeSet) at(n netip.Prefix) (addrRange, bool) {
-	if !n.IsValid() {
+	if len(s) == 0 || !n.IsValid() {
 		return addrRange{}, false
 	}
 	first, last := n.Masked().Addr(), lastAddr(n)

@@ -87,6 +87,9 @@ func (b *bench) wantOnce(t *testing.T, n int) {
 func (b *bench) wantMetrics(t *testing.T, waiting, spilled, dropped float64) {
 	t.Helper()
 	m := b.Handler.metrics
+	if lost := b.Lost(); float64(lost) != dropped {
+		t.Errorf("lost %d, want %v", lost, dropped)
+	}
 	if w, s, d := value(t, m.waiting), value(t, m.spilled), value(t, m.dropped); w != waiting || s != spilled || d != dropped {
 		t.Errorf("waiting %v, spilled %v, dropped %v; want %v, %v, %v", w, s, d, waiting, spilled, dropped)
 	}
@@ -94,6 +97,7 @@ func (b *bench) wantMetrics(t *testing.T, waiting, spilled, dropped float64) {
 
 func (b *bench) wantLogged(t *testing.T, text string, times int) {
 	t.Helper()
+	synctest.Wait() // nobody waits for the log
 	if got := strings.Count(b.log.String(), text); got != times {
 		t.Errorf("logged %q %d times, want %d:\n%s", text, got, times, b.log.String())
 	}
@@ -175,8 +179,8 @@ func TestFailingStoreComesBack(t *testing.T) {
 				time.Sleep(retryLast)
 				synctest.Wait()
 				b.wantOnce(t, 300)
-				for i, e := range b.all() { // in order, but for those that are offered together
-					if n := int(e.Message[8])<<8 | int(e.Message[9]); max(n-i, i-n) >= batchSize {
+				for i, e := range b.all() {
+					if n := int(e.Message[8])<<8 | int(e.Message[9]); n != i {
 						t.Fatalf("event %d was kept as number %d", n, i)
 					}
 				}
@@ -212,7 +216,7 @@ func TestRetryRests(t *testing.T) {
 }
 
 func TestMemoryOverflowsIntoTheFile(t *testing.T) {
-	const n = memoryMax + 2*batchSize + 1000
+	const n = memoryMax + 2*batchMax + 1000
 	synctest.Test(t, func(t *testing.T) {
 		spill := filepath.Join(t.TempDir(), "spill")
 		b := startBench(t, spill, &ledger{fail: func(mail.Event) error { return errStore }})
@@ -304,7 +308,106 @@ func TestDropsAreCountedAndLoggedOnce(t *testing.T) {
 	})
 }
 
-// Where the queue has no room a reader waits as long as for the store, no longer.
+// A frozen disk takes no write until it is thawed.
+type frozenDisk struct {
+	disk
+	thawed chan struct{}
+}
+
+func (d frozenDisk) WriteAt(b []byte, at int64) (int, error) {
+	<-d.thawed
+	return d.disk.WriteAt(b, at)
+}
+
+func (d frozenDisk) Sync() error { <-d.thawed; return d.disk.Sync() }
+
+// With both the store and the spill file on a disk that hangs, readers are
+// answered, what waits is bounded, what is lost is counted, and the rest is kept
+// once the disk is back.
+func TestFrozenDisk(t *testing.T) {
+	const n = 2 * (memoryMax + queueSize)
+	synctest.Test(t, func(t *testing.T) {
+		thawed := make(chan struct{})
+		kept := &ledger{fail: func(mail.Event) error { <-thawed; return nil }}
+		h, err := New(Settings{Spill: filepath.Join(t.TempDir(), "spill")}, fixedKeys(t), kept, clock.System{}, slog.New(slog.DiscardHandler), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.events.open = func(path string) (*spillFile, error) {
+			s, err := openSpill(path)
+			if err == nil {
+				s.f = frozenDisk{s.f, thawed}
+			}
+			return s, err
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- h.Run(ctx) }()
+		slow := 0
+		for i := range n {
+			start := time.Now()
+			h.events.record(mail.Event{Time: start, Kind: mail.KindOpen, Message: numbered(i)})
+			if waited := time.Since(start); waited > 0 {
+				slow++
+			}
+			if i%queueSize == queueSize-1 {
+				synctest.Wait()
+			}
+		}
+		// The first learns it of the store, another of the queue.
+		if slow != 2 {
+			t.Errorf("%d readers waited", slow)
+		}
+		waiting, lost := int(value(t, h.metrics.waiting)), h.Lost()
+		if most := memoryMax + queueSize + batchMax; waiting > most || waiting < memoryMax {
+			t.Errorf("%d wait, want at most %d", waiting, most)
+		}
+		if lost+waiting+1 != n { // one is with the store
+			t.Errorf("%d lost and %d wait, of %d", lost, waiting, n)
+		}
+		close(thawed)
+		time.Sleep(retryLast)
+		synctest.Wait()
+		if got := len(kept.all()); got != n-lost || h.Lost() != lost {
+			t.Errorf("%d kept and %d lost of %d", got, h.Lost(), n)
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A stuck is a log that takes nothing, as on a disk that hangs.
+type stuck chan struct{}
+
+func (s stuck) Write(b []byte) (int, error) { <-s; return len(b), nil }
+
+func TestHangingLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hang := make(stuck)
+		h, err := New(Settings{}, fixedKeys(t), &ledger{fail: func(mail.Event) error { <-hang; return errStore }}, clock.System{}, slog.New(slog.NewTextHandler(hang, nil)), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		var wg sync.WaitGroup
+		for range 2 * batchMax { // nobody runs Run
+			wg.Go(func() { h.events.record(mail.Event{Kind: mail.KindOpen}) })
+		}
+		wg.Wait()
+		for range queueSize + 10 {
+			h.events.record(mail.Event{Kind: mail.KindOpen})
+		}
+		if waited := time.Since(start); waited != 2*patience { // for the store, then for the queue
+			t.Errorf("readers waited %v, want %v", waited, 2*patience)
+		}
+		close(hang)
+	})
+}
+
+// Where the queue has no room a reader waits as long as for the store, no
+// longer, and the next not at all.
 func TestFullQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, err := New(Settings{}, fixedKeys(t), &ledger{fail: func(mail.Event) error { return errStore }}, clock.System{}, slog.New(slog.DiscardHandler), nil)
@@ -316,8 +419,9 @@ func TestFullQueue(t *testing.T) {
 		}
 		start := time.Now()
 		h.events.record(mail.Event{Kind: mail.KindOpen})
-		if waited, lost := time.Since(start), value(t, h.metrics.dropped); waited != patience || lost != 1 {
-			t.Errorf("waited %v, dropped %v; want %v and one", waited, lost, patience)
+		h.events.record(mail.Event{Kind: mail.KindOpen})
+		if waited, lost := time.Since(start), value(t, h.metrics.dropped); waited != patience || lost != 2 {
+			t.Errorf("waited %v, dropped %v; want %v and both", waited, lost, patience)
 		}
 	})
 }

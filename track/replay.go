@@ -14,7 +14,6 @@ const (
 	memoryMax  = 10_000           // events that wait in memory; more go to the spill file
 	alike      = time.Second      // equal hits that wait share a row, as in a commit, if they come within it
 	syncEvery  = time.Second      // how long the spill file may be ahead of its disk
-	batchSize  = 64               // events offered at once, which the store commits together
 	triesMax   = 10               // how often the store may refuse an event while it takes others
 	retryFirst = time.Second      // until the next try when the store takes nothing,
 	retryLast  = 30 * time.Second // doubled up to this
@@ -28,12 +27,6 @@ type waiting struct {
 	tries int
 }
 
-// A verdict is what came of offering an event again.
-type verdict struct {
-	*waiting
-	err error
-}
-
 // A backlog is the events that wait, oldest first in memory, newer ones in the
 // spill file. Only the goroutine of run touches it.
 type backlog struct {
@@ -44,18 +37,16 @@ type backlog struct {
 	syncing  chan error              // has the outcome of a sync that runs; nil: none does
 	dirty    bool                    // the file has what no sync has begun with
 	synced   clock.Timer             // runs since the last sync began; nil: long ago
-	verdicts chan verdict            // of the batch that is out
-	out      int                     // verdicts to come
-	refused  []*waiting              // of this batch
-	took     bool                    // the store took some of this batch
+	out      []*waiting              // the batch that was offered
+	verdicts chan []error            // what came of it
 	pause    time.Duration
 	timer    clock.Timer // runs between a batch that failed and the next; else nil
 }
 
 // run owns the events that wait until ctx ends.
 func (r *recorder) run(ctx context.Context) error {
-	b := &backlog{recorder: r, verdicts: make(chan verdict, batchSize), recent: map[mail.Event]*waiting{}}
-	b.open()
+	b := &backlog{recorder: r, verdicts: make(chan []error, 1), recent: map[mail.Event]*waiting{}}
+	b.openFile()
 	defer b.close()
 	for {
 		b.next()
@@ -105,13 +96,13 @@ func (b *backlog) noteSync(err error) {
 	}
 }
 
-// open finds what an earlier run has left. Without a file, on a disk that is
+// openFile finds what an earlier run has left. Without a file, on a disk that is
 // full or read-only perhaps, the memory has to do.
-func (b *backlog) open() {
+func (b *backlog) openFile() {
 	if b.spill == "" {
 		return
 	}
-	file, err := openSpill(b.spill)
+	file, err := b.open(b.spill)
 	if err != nil {
 		b.log.Error("opens and clicks that the store does not take wait in memory alone", "err", err)
 		return
@@ -125,7 +116,7 @@ func (b *backlog) open() {
 
 // next sends out a batch, unless one is out or the store is given a rest.
 func (b *backlog) next() {
-	if b.out > 0 || b.timer != nil {
+	if len(b.out) > 0 || b.timer != nil {
 		return
 	}
 	if len(b.memory) == 0 {
@@ -136,16 +127,20 @@ func (b *backlog) next() {
 		return
 	}
 	b.behind.Store(true)
-	n := min(batchSize, len(b.memory))
-	batch := b.memory[:n]
-	b.memory = b.memory[n:]
-	b.out, b.took, b.refused = n, false, nil
-	for _, w := range batch {
+	n := min(batchMax, len(b.memory))
+	b.out, b.memory = b.memory[:n], b.memory[n:]
+	events := make([]mail.Event, n)
+	for i, w := range b.out {
+		events[i] = w.Event
 		if like := likeness(w.Event); b.recent[like] == w {
 			delete(b.recent, like)
 		}
-		b.offer(w.Event, func(err error) { b.verdicts <- verdict{w, err} })
 	}
+	b.calls.Add(int64(n))
+	go func() {
+		b.verdicts <- b.offer(events)
+		b.called(n)
+	}()
 }
 
 // load takes the oldest events of the spill file into memory.
@@ -218,27 +213,23 @@ func (b *backlog) write(e mail.Event) {
 	b.metrics.spilled.Inc()
 }
 
-// settle takes in the verdict about one event, and ends the batch with the last.
-func (b *backlog) settle(v verdict) {
-	b.out--
-	if v.err == nil {
-		b.took = true
-		b.done(v.waiting)
-	} else {
-		b.storeFailed(v.err)
-		b.refused = append(b.refused, v.waiting)
+// settle takes in the verdicts about the batch that is out and puts back what
+// was refused. Where the store took other events, the refused ones are to blame,
+// and not for ever; else the store gets a rest.
+func (b *backlog) settle(verdicts []error) {
+	var refused, again []*waiting
+	for i, err := range verdicts {
+		if err == nil {
+			b.done(b.out[i])
+		} else {
+			b.storeFailed(err)
+			refused = append(refused, b.out[i])
+		}
 	}
-	if b.out == 0 {
-		b.endBatch()
-	}
-}
-
-// endBatch puts back what was refused. Where the store took other events, the
-// refused ones are to blame, and not for ever; else the store gets a rest.
-func (b *backlog) endBatch() {
-	var again []*waiting
-	for _, w := range b.refused {
-		if b.took {
+	took := len(refused) < len(b.out)
+	b.out = nil
+	for _, w := range refused {
+		if took {
 			w.tries++
 		}
 		if w.tries >= triesMax {
@@ -248,9 +239,8 @@ func (b *backlog) endBatch() {
 		}
 		again = append(again, w)
 	}
-	b.refused = nil
 	b.memory = append(again, b.memory...)
-	if b.took || len(again) == 0 {
+	if took || len(again) == 0 {
 		b.pause = 0
 		return
 	}
@@ -279,7 +269,7 @@ func (b *backlog) close() {
 		}
 	}
 	b.await()
-	for _, w := range append(b.refused, b.memory...) {
+	for _, w := range b.memory {
 		if w.line == notSpilled {
 			b.write(w.Event)
 		}
@@ -300,7 +290,7 @@ func (b *backlog) close() {
 func (b *backlog) await() {
 	timer := b.clock.NewTimer(grace)
 	defer timer.Stop()
-	for b.out > 0 || b.calls.Load() > 0 {
+	for len(b.out) > 0 || b.calls.Load() > 0 {
 		select {
 		case v := <-b.verdicts:
 			b.settle(v)

@@ -23,10 +23,19 @@ const (
 // when all are, the file is emptied. So no event is read twice, even after a
 // crash, but for the few that were on their way to the store in that moment.
 type spillFile struct {
-	f    *os.File
+	f    disk
 	size int64 // where the next line goes
 	next int64 // where reading goes on
 	left int   // lines that are not struck out
+}
+
+// A disk holds one file: an *os.File, or what a test has in its place.
+type disk interface {
+	io.ReaderAt
+	io.WriterAt
+	io.Closer
+	Truncate(size int64) error
+	Sync() error
 }
 
 // openSpill opens or makes the file, and finds out what it holds.

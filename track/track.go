@@ -14,12 +14,13 @@ import (
 	"backstamp/mail"
 )
 
-// A Recorder keeps Events. Record returns nil once the event is durable, an
-// error that wraps mail.ErrNotFound where the message is not remembered, and
-// any other error when the event was not kept and may be offered again. It is
-// called from many goroutines, with a context that does not end.
+// A Recorder keeps Events. Record returns what came of each: nil once it is
+// durable, an error that wraps mail.ErrNotFound where the message is not
+// remembered, and any other error when the event was not kept and may be
+// offered again. It is called from several goroutines, with a context that does
+// not end.
 type Recorder interface {
-	Record(context.Context, mail.Event) error
+	Record(context.Context, ...mail.Event) []error
 }
 
 // Settings is what the operator chose for the public listener.

@@ -35,6 +35,7 @@ func (h *Handler) api() http.Handler {
 	get("/status", h.listStatus)
 	get("/usage", h.listUsage)
 	get("/tags", h.listTags)
+	get("/tracking", h.showTracking)
 	get("/listeners", h.listListeners)
 	get("/clients", h.listClients)
 	post("/queue/{action}", h.changeQueue)

@@ -55,6 +55,7 @@ type fakeStore struct {
 	contentErr error
 	unfinished []listed[mail.Delivery]
 	usage      []listed[store.Usage]
+	tags       []listed[store.Usage]
 	visitors   []mail.Visitor
 
 	filter      store.Filter // asked for last
@@ -136,7 +137,7 @@ func (s *fakeStore) Unfinished(context.Context) iter.Seq2[mail.Delivery, error] 
 }
 
 func (s *fakeStore) Usage(context.Context) iter.Seq2[store.Usage, error] { return sequence(s.usage) }
-func (s *fakeStore) Tags(context.Context) iter.Seq2[store.Usage, error]  { return sequence(s.usage) }
+func (s *fakeStore) Tags(context.Context) iter.Seq2[store.Usage, error]  { return sequence(s.tags) }
 
 func (s *fakeStore) Visitors(context.Context) ([]mail.Visitor, error) { return s.visitors, nil }
 
@@ -315,6 +316,12 @@ func newFakeStore(t testing.TB) *fakeStore {
 			store.Usage{Account: "shop", Provider: "shop/main", Day: "2026-03-04", Messages: 4, Recipients: 6},
 			store.Usage{Account: "shop", Provider: "*/pool", Day: "2026-03-04", Messages: 1, Recipients: 1},
 			store.Usage{Account: "crm", Provider: "*/pool", Day: "2026-03-04", Messages: 2, Recipients: 3},
+		),
+		tags: rows(
+			store.Usage{Account: "shop", Tag: "봄 소식", Day: "2026-02-01", Messages: 1, Recipients: 1},
+			store.Usage{Account: "shop", Tag: "봄 소식", Day: "2026-03-03", Messages: 4, Recipients: 5, Sums: mail.Sums{Opens: 3, Clicks: 2, MachineOpens: 2, MachineClicks: 1, UniqueOpens: 2, UniqueClicks: 1}},
+			store.Usage{Account: "crm", Tag: "봄 소식", Day: "2026-03-04", Messages: 2, Recipients: 3},
+			store.Usage{Account: "shop", Tag: "<b>", Day: "2026-03-04", Messages: 2, Recipients: 2, Sums: mail.Sums{Opens: 1, UniqueOpens: 1}},
 		),
 		visitors: []mail.Visitor{
 			{

@@ -201,6 +201,23 @@ func (h *Handler) listTags(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
+// A TrackingRow says how the tracking of the running server does.
+type TrackingRow struct {
+	Lost int `json:"lost"` // opens and clicks that could not be kept since the start
+}
+
+func (h *Handler) showTracking(w http.ResponseWriter, _ *http.Request) error {
+	return writeJSON(w, TrackingRow{h.lost()})
+}
+
+// lost returns 0 where no server runs.
+func (h *Handler) lost() int {
+	if h.do.Lost == nil {
+		return 0
+	}
+	return h.do.Lost()
+}
+
 // listListeners lists the addresses that the server holds, none where none
 // runs.
 func (h *Handler) listListeners(w http.ResponseWriter, r *http.Request) error {

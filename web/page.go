@@ -54,6 +54,7 @@ func parseLanguage(lang string, now func() time.Time) *template.Template {
 		"local": func(m moment) string { return time.Time(m).In(now().Location()).Format(time.DateTime) },
 		"zone":  func() string { return now().Format("UTC-07:00") },
 		"hits":  func(people, machines int) hits { return hits{people, machines} },
+		"span":  func(first, last moment) span { return span{first, last} },
 	}).ParseFS(pageFiles, "page/*.html"))
 }
 
@@ -73,7 +74,10 @@ func pageWords(lang string) (words map[string]string, err error) {
 // hits are opens or clicks, those of people and of machines apart.
 type hits struct{ People, Machines int }
 
-// mountPages mounts the two plain pages. They show source as text and load
+// A span is when people's hits first and last came.
+type span struct{ First, Last moment }
+
+// mountPages mounts the three plain pages. They show source as text and load
 // nothing from anywhere, so that looking at a message never counts as opening
 // it.
 func (h *Handler) mountPages(mux *http.ServeMux, guard func(http.Handler) http.Handler) {
@@ -99,6 +103,7 @@ func (h *Handler) mountPages(mux *http.ServeMux, guard func(http.Handler) http.H
 	}
 	mount("GET /{$}", "list.html", h.listPage)
 	mount("GET /messages/{id}", "message.html", h.messagePage)
+	mount("GET /numbers", "numbers.html", h.numbersPage)
 	mux.HandleFunc("GET /style.css", func(w http.ResponseWriter, r *http.Request) {
 		http.ServeFileFS(w, r, pageFiles, "page/style.css")
 	})
@@ -167,8 +172,9 @@ func (h *Handler) listPage(r *http.Request) (any, error) {
 		Statuses  []mail.Status
 		Lines     []listLine
 		Damaged   int
+		Lost      int
 		Providers []statusRow
-	}{Filter: f, Filtered: filtered(r), Statuses: mail.Statuses}
+	}{Filter: f, Filtered: filtered(r), Statuses: mail.Statuses, Lost: h.lost()}
 	for row, err := range h.store.Messages(r.Context(), f) {
 		switch {
 		case errors.Is(err, store.ErrCorrupt):

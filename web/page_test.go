@@ -35,6 +35,7 @@ func TestPages(t *testing.T) {
 	in := newHouse(t, nil)
 	for name, path := range map[string]string{
 		"list": "/", "message": "/messages/" + fullID().String(), "bare": "/messages/" + bareID().String(), "shared": "/messages/" + sharedID().String(),
+		"numbers": "/numbers",
 	} {
 		mailtest.Golden(t, "testdata/"+name+".html", []byte(in.body(t, path, http.StatusOK)))
 	}
@@ -78,7 +79,7 @@ func TestPageWords(t *testing.T) {
 
 func TestKoreanPages(t *testing.T) {
 	in := newHouse(t, nil)
-	for path, want := range map[string]string{"/": "<h1>메시지</h1>", "/messages/" + fullID().String(): ">제공자의 응답<", "/messages/nobody": "<h1>보여 줄 수 없음</h1>"} {
+	for path, want := range map[string]string{"/": "<h1>메시지</h1>", "/messages/" + fullID().String(): ">제공자의 응답<", "/numbers": "<h2 id=\"tags\">태그별</h2>", "/messages/nobody": "<h1>보여 줄 수 없음</h1>"} {
 		status := http.StatusOK
 		if strings.HasSuffix(path, "nobody") {
 			status = http.StatusNotFound
@@ -271,6 +272,8 @@ func hostileHouse(t *testing.T, x string) house {
 			e := &s.events[i].row
 			e.Rule, e.IP, e.UserAgent, e.Text, e.Class, e.Kind, e.Basis = x, x, x, x, mail.Class(x), mail.Kind(x), mail.Basis(x)
 		}
+		s.usage = rows(store.Usage{Account: x, Provider: x, Day: "2026-03-04"})
+		s.tags = rows(store.Usage{Account: x, Tag: x, Day: "2026-03-04"})
 		do.Providers = func(context.Context) ([]Provider, error) {
 			return []Provider{{Account: x, Name: x, Preset: x, State: store.ProviderState{State: x, Reason: x, LastError: x}}}, nil
 		}
@@ -300,7 +303,7 @@ func skeleton(t *testing.T, page string) (out []string) {
 // No text of a stranger becomes markup: the pages have the same skeleton
 // whatever it says.
 func TestHostileText(t *testing.T) {
-	pages := []string{"/messages/" + fullID().String(), "/", "/?status=sent&subject=%s&to=%s&from=%s"}
+	pages := []string{"/messages/" + fullID().String(), "/", "/numbers", "/?status=sent&subject=%s&to=%s&from=%s"}
 	for _, path := range pages {
 		fill := func(x string) string { return strings.ReplaceAll(path, "%s", url.QueryEscape(x)) }
 		want := skeleton(t, hostileHouse(t, "plain").body(t, fill("plain"), http.StatusOK))
@@ -314,7 +317,7 @@ func TestHostileText(t *testing.T) {
 	}
 	for _, x := range hostile() {
 		in := newHouse(t, nil)
-		for _, target := range []string{"/messages/" + url.PathEscape(x), "/?status=" + url.QueryEscape(x), "/?" + url.QueryEscape(x) + "=1"} {
+		for _, target := range []string{"/messages/" + url.PathEscape(x), "/?status=" + url.QueryEscape(x), "/?" + url.QueryEscape(x) + "=1", "/numbers?days=" + url.QueryEscape(x)} {
 			if w := in.get(target); strings.HasPrefix(w.Header().Get("Content-Type"), "text/html") &&
 				!slices.Equal(skeleton(t, w.Body.String()), skeleton(t, in.body(t, "/?status=plain", 400))) {
 				t.Errorf("%s: %s", target, w.Body)
@@ -345,7 +348,7 @@ func nothingLoads(t *testing.T, page string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	elements := strings.Fields("html head meta title link body header main section footer h1 h2 p a b small strong code pre dl dt dd ol li table thead tbody tr th td details summary span time form label select option input button")
+	elements := strings.Fields("html head meta title link body header nav main section footer h1 h2 p a b small strong code pre dl dt dd ol li table thead tbody tr th td details summary span time form label select option input button")
 	attrs := strings.Fields("lang charset name content rel href class aria-label aria-labelledby id role scope data-label datetime tabindex method action type value selected open")
 	for n := range doc.Descendants() {
 		if n.Type != html.ElementNode {
@@ -361,7 +364,7 @@ func nothingLoads(t *testing.T, page string) {
 			switch {
 			case n.Data == "link" && a.Key == "href" && a.Val != "/style.css":
 				t.Errorf("it loads %q", a.Val)
-			case a.Key == "action" && a.Val != "/":
+			case a.Key == "action" && a.Val != "/" && a.Val != "/numbers":
 				t.Errorf("the form goes to %q", a.Val)
 			case a.Key == "href" && !plainLink(a.Val):
 				t.Errorf("link to %q", a.Val)
@@ -378,7 +381,7 @@ func plainLink(href string) bool {
 
 func TestNothingLoads(t *testing.T) {
 	in := newHouse(t, nil)
-	for _, path := range []string{"/", "/messages/" + fullID().String(), "/messages/" + bareID().String(), "/messages/" + sharedID().String()} {
+	for _, path := range []string{"/", "/numbers", "/messages/" + fullID().String(), "/messages/" + bareID().String(), "/messages/" + sharedID().String()} {
 		nothingLoads(t, in.body(t, path, http.StatusOK))
 	}
 	nothingLoads(t, in.body(t, "/messages/none", http.StatusNotFound))

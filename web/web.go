@@ -102,6 +102,7 @@ type Actions struct {
 	Listeners func() []Listener
 	Visitors  func(context.Context) ([]mail.Visitor, error) // nil: as the store has them
 	Ready     func() error                                  // why this process is not ready to take mail; nil: it is
+	Lost      func() int                                    // opens and clicks since the start that could not be kept
 }
 
 // Settings say who may ask.

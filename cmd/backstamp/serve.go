@@ -245,7 +245,7 @@ func bind(conf *config.Config, key, address string) (net.Listener, error) {
 func (s *server) private(conf *config.Config) *web.Handler {
 	return web.New(web.Settings{Hosts: hosts(conf), Password: string(conf.Admin.Password)}, s.store, web.Actions{
 		Queue: movingQueue{s.queue, s}, Simulator: readers{s.track}, Renderer: currentRenderer{s}, Linker: s.keys,
-		Listeners: s.addresses, Visitors: s.visitors.All, Providers: s.states, Reload: s.reload, RotateKeys: s.keys.Rotate, Reclassify: s.reclassify, Ready: s.store.Healthy,
+		Listeners: s.addresses, Visitors: s.visitors.All, Providers: s.states, Reload: s.reload, RotateKeys: s.keys.Rotate, Reclassify: s.reclassify, Ready: s.store.Healthy, Lost: s.track.Lost,
 	}, s.clock.Now, s.log, s.reg)
 }
 

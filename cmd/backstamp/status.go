@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"backstamp/web"
 )
 
 func (p *program) statusCommand() *cobra.Command {
@@ -44,6 +47,20 @@ func (p *program) showUsage(ctx context.Context, api *apiClient, path, column st
 	return t.flush(p.out)
 }
 
+// lostHits asks how many opens and clicks the server could not keep.
+func lostHits(ctx context.Context, api *apiClient) (int, error) {
+	body, err := api.get(ctx, "/tracking", nil)
+	if err != nil {
+		return 0, err
+	}
+	defer body.Close()
+	var row web.TrackingRow
+	if err := json.NewDecoder(body).Decode(&row); err != nil {
+		return 0, fmt.Errorf("read how tracking does: %w", err)
+	}
+	return row.Lost, nil
+}
+
 // showStatus prints the providers; it ends degraded when one of them cannot
 // send.
 func (p *program) showStatus(ctx context.Context, api *apiClient) error {
@@ -55,6 +72,13 @@ func (p *program) showStatus(ctx context.Context, api *apiClient) error {
 		fmt.Fprintf(p.out, "%s\n", server)
 		if text := p.trackingNote(); text != "" {
 			fmt.Fprintf(p.out, "%s\n", text)
+		}
+		lost, err := lostHits(ctx, api)
+		if err != nil {
+			return err
+		}
+		if lost > 0 {
+			fmt.Fprintf(p.out, "%d opens and clicks were lost since the server started: store and disk took none, and the memory was full; the log says when\n", lost)
 		}
 		fmt.Fprintln(p.out)
 	}

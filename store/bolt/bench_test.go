@@ -34,7 +34,7 @@ func BenchmarkRecord(b *testing.B) {
 				b.Fatal(err)
 			}
 			spread(b, producers, func() error {
-				return s.Record(b.Context(), mail.Event{Time: begin, Kind: mail.KindOpen, Message: m.ID, Recipient: 1, Class: mail.Human})
+				return s.Record(b.Context(), mail.Event{Time: begin, Kind: mail.KindOpen, Message: m.ID, Recipient: 1, Class: mail.Human})[0]
 			})
 		})
 	}

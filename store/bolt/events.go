@@ -7,38 +7,9 @@ import (
 	"iter"
 	"slices"
 	"sync"
-	"time"
 
-	"backstamp/mail"
 	"backstamp/store"
 )
-
-// A hit is an open or click that the running transaction has recorded.
-type hit struct {
-	key   eventKey
-	event mail.Event
-}
-
-// append adds an event to the log, or to the count of an equal hit.
-func (t *tx) append(e mail.Event) error {
-	same := e
-	same.Time, same.Count, same.Text = time.Time{}, 0, ""
-	if h := t.hits[same]; h != nil && h.event.SameHit(e) {
-		h.event.Count = h.event.Times() + e.Times()
-		return t.put(events, h.key.bytes(), encode(h.event))
-	}
-	t.last = t.last.next(e.Time)
-	if e.SameHit(e) {
-		if t.hits == nil {
-			t.hits = map[mail.Event]*hit{}
-		}
-		t.hits[same] = &hit{t.last, e}
-	}
-	if err := t.put(events, t.last.bytes(), encode(e)); err != nil {
-		return err
-	}
-	return t.put(messageEvent, append(slices.Clone(e.Message[:]), t.last.bytes()...), nil)
-}
 
 // lastEvent returns the newest key of the log.
 func lastEvent(t *tx) eventKey {

@@ -14,26 +14,31 @@ import (
 // away a machine. Before it is called none does.
 func (s *Store) SetTiming(t mail.Timing) { s.timing.Store(&t) }
 
-// Record keeps an open, a click or other news of a message and counts it. When
-// it returns nil the event is durable; mail of which nothing is known is
-// store.ErrNotFound. A click that tells of the first open is followed by an
-// open event of basis click. The hits of one that counts for nobody in
-// particular, and those of a shared message with several recipients, go to the
-// message's own tally and leave the deliveries alone. Equal hits in one commit
-// share a row.
+// Record keeps opens, clicks and other news of messages, counts them, and
+// returns what came of each: nil once it is durable; store.ErrNotFound for mail
+// of which nothing is known. One commit takes them all. A click that tells of
+// the first open is followed by an open event of basis click. The hits of one
+// that counts for nobody in particular, and those of a shared message with
+// several recipients, go to the message's own tally and leave the deliveries
+// alone. Equal hits in one commit share a row.
 //
 // ctx ends the wait for the writer, not a commit that runs: who must not wait
 // for the disk calls it from another goroutine.
-func (s *Store) Record(ctx context.Context, e mail.Event) error {
+func (s *Store) Record(ctx context.Context, events ...mail.Event) []error {
 	timing := *s.timing.Load()
-	if err := s.write(ctx, 0, func(t *tx) error { return t.record(e, timing) }); err != nil {
-		return fmt.Errorf("record %s of message %s: %w", e.Kind, e.Message, err)
+	o := newOp(len(events), func(t *tx, i int) error { return t.record(events[i], timing) })
+	o.hits = true
+	errs := s.writeAll(ctx, o)
+	for i, err := range errs {
+		if err != nil {
+			errs[i] = fmt.Errorf("record %s of message %s: %w", events[i].Kind, events[i].Message, err)
+		}
 	}
-	return nil
+	return errs
 }
 
 func (t *tx) record(e mail.Event, timing mail.Timing) error {
-	m, err := t.message(e.Message)
+	m, err := t.tabMessage(e.Message)
 	if err != nil {
 		return err
 	}
@@ -49,12 +54,11 @@ func (t *tx) record(e mail.Event, timing mail.Timing) error {
 	} else {
 		e, err = h.delivery(e)
 	}
-	if err == nil {
-		err = t.useHit(m, h.provider, e.Time, h.gained)
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		err = t.append(e)
-	}
+	t.gain(m, h.provider, e.Time, h.gained)
+	err = t.append(e)
 	if err == nil && h.implied {
 		err = t.append(impliedBy(e))
 	}
@@ -80,26 +84,39 @@ type hitting struct {
 
 // delivery counts an event of one recipient and returns it as it was judged.
 func (h *hitting) delivery(e mail.Event) (mail.Event, error) {
-	var failed error
-	err := h.change(place{e.Message, e.Recipient}, func(d *delivery) {
-		h.provider = d.Provider
-		before := d.Tally.Sums()
-		e, failed = h.pace(d.Judge(e), &d.Tally, sentAt(&d.Delivery, e.Time))
-		h.implied = d.Hit(e)
-		h.gained = d.Tally.Sums().Add(before, -1)
-	})
-	if err == nil {
-		err = failed
+	read, err := h.tabDelivery(place{e.Message, e.Recipient})
+	if err != nil {
+		return e, err
 	}
-	return e, err
+	d := read.value
+	e, err = h.pace(d.Judge(e), &d.Tally, sentAt(&d.Delivery, e.Time))
+	if err != nil {
+		return e, err
+	}
+	h.provider = d.Provider
+	if d.Unfinished() { // it may leave the due index
+		delete(h.tab.deliveries, placeOf(&d.Delivery))
+		return e, h.change(placeOf(&d.Delivery), func(d *delivery) { h.hit(d, e) })
+	}
+	h.writes++
+	read.changed = true
+	h.hit(d, e)
+	return e, nil
+}
+
+func (h *hitting) hit(d *delivery, e mail.Event) {
+	before := d.Tally.Sums()
+	h.implied = d.Hit(e)
+	h.gained = d.Tally.Sums().Add(before, -1)
 }
 
 // message counts an event for the message as a whole.
 func (h *hitting) message(e mail.Event) (mail.Event, error) {
-	c, err := h.count(e.Message)
+	read, err := h.tabCount(e.Message)
 	if err != nil {
 		return e, err
 	}
+	c := read.value
 	e, sent, err := h.judge(e)
 	if err != nil {
 		return e, err
@@ -111,7 +128,9 @@ func (h *hitting) message(e mail.Event) (mail.Event, error) {
 	}
 	_, _, h.implied = c.Tally.Count(e)
 	h.gained = c.Tally.Sums().Add(before, -1)
-	return e, h.put(counts, e.Message[:], encode(c))
+	h.writes++
+	read.changed = true
+	return e, nil
 }
 
 // judge judges a hit that may be of any recipient: it is one of a reader if one
@@ -119,10 +138,11 @@ func (h *hitting) message(e mail.Event) (mail.Event, error) {
 func (h *hitting) judge(e mail.Event) (judged mail.Event, sent time.Time, err error) {
 	judged = e
 	for i := 1; i <= h.m.Count; i++ {
-		d, err := h.tx.delivery(place{e.Message, i})
+		read, err := h.tabDelivery(place{e.Message, i})
 		if err != nil {
 			return e, sent, err
 		}
+		d := read.value
 		if judged = d.Judge(e); judged.Class == e.Class {
 			return e, sentAt(&d.Delivery, e.Time), nil
 		}
@@ -180,6 +200,9 @@ func linksWith(t *mail.Tally, e mail.Event) int {
 // hitsOf reads the hits on the copy of e from a time on. Of a flood it reads
 // the first: that is no pace to judge by.
 func (h *hitting) hitsOf(e mail.Event, from time.Time) (hits []mail.Event, err error) {
+	if err := h.flushRows(); err != nil {
+		return nil, err
+	}
 	most := 2*h.m.Links + 64
 	c := h.in(messageEvent).Cursor()
 	k, _ := c.Seek(slices.Concat(e.Message[:], eventKey{time: nanos(from)}.bytes()))

@@ -55,10 +55,10 @@ func TestScaleOfHits(t *testing.T) {
 		spreadOver(ids, func(i int) error {
 			e := mail.Event{Time: begin, Kind: mail.KindOpen, Message: ids[i], Recipient: 1, Class: mail.Human, Rule: "browser", Method: "GET", IP: "203.0.113.0/24",
 				UserAgent: "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"}
-			err := s.Record(sc.ctx, e)
+			err := s.Record(sc.ctx, e)[0]
 			for e.Link = 1; e.Link <= 2 && err == nil; e.Link++ {
 				e.Kind = mail.KindClick
-				err = s.Record(sc.ctx, e)
+				err = s.Record(sc.ctx, e)[0]
 			}
 			return err
 		}, t)

@@ -120,7 +120,7 @@ func (sc *scale) measure(t *testing.T, s *Store) {
 			return s.Conclude(sc.ctx, []mail.Outcome{{Message: id, Index: 1, At: begin, Status: mail.Sent, Kind: mail.KindSent}})
 		})
 		timed("record", func() error {
-			return s.Record(sc.ctx, mail.Event{Time: begin, Kind: mail.KindOpen, Message: id, Recipient: 1, Class: mail.Human})
+			return s.Record(sc.ctx, mail.Event{Time: begin, Kind: mail.KindOpen, Message: id, Recipient: 1, Class: mail.Human})[0]
 		})
 		timed("newest 100", func() (err error) {
 			for _, e := range s.Messages(sc.ctx, store.Filter{Limit: 100}) {

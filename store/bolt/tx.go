@@ -15,13 +15,13 @@ import (
 type tx struct {
 	*bbolt.Tx
 	handles map[bucket]*bbolt.Bucket
-	writes  int                 // so far
-	last    eventKey            // the newest in the log
-	hits    map[mail.Event]*hit // recorded in this transaction
+	writes  int      // so far
+	last    eventKey // the newest in the log
+	tab     tab      // of the hits in it
 }
 
 func newTx(t *bbolt.Tx) *tx {
-	return &tx{Tx: t, handles: make(map[bucket]*bbolt.Bucket, len(buckets))}
+	return &tx{Tx: t, handles: make(map[bucket]*bbolt.Bucket, len(buckets)), tab: newTab()}
 }
 
 func (t *tx) in(b bucket) *bbolt.Bucket {

@@ -16,17 +16,35 @@ import (
 // The bounds of one commit: they keep those who came first from waiting long
 // for those behind them.
 const (
-	groupMax = 1000
+	groupMax = 1000    // changes
 	bytesMax = 4 << 20 // of bodies
 )
 
-// An op is one change that waits for the writer.
+// An op is changes of one caller that wait for the writer. Each of them fails
+// alone.
 type op struct {
-	bytes int // of bodies and plans in it
-	// apply makes the change. It may run more than once, and must look for
+	bytes int  // of bodies and plans in it
+	hits  bool // the changes are hits, which may be on the tab of the transaction
+	// apply makes the i-th change. It may run more than once, and must look for
 	// everything that can refuse it before it writes.
-	apply func(*tx) error
-	done  chan error // gets the outcome, once
+	apply  func(t *tx, i int) error
+	failed []error       // the outcome of each change
+	done   chan struct{} // closed once the outcomes are there
+}
+
+// newOp returns n changes.
+func newOp(n int, apply func(*tx, int) error) *op {
+	return &op{apply: apply, failed: make([]error, n), done: make(chan struct{})}
+}
+
+// end tells the caller, of the changes that did not fail yet, what came of them.
+func (o *op) end(err error) {
+	for i := range o.failed {
+		if o.failed[i] == nil {
+			o.failed[i] = err
+		}
+	}
+	close(o.done)
 }
 
 // A writer groups changes into commits. Its goroutine alone opens write
@@ -58,25 +76,38 @@ func newWriter(s *Store) *writer {
 // its turn the context may end it, and then nothing was changed; once the
 // writer took it up, only the outcome is returned.
 func (s *Store) write(ctx context.Context, bytes int, apply func(*tx) error) error {
+	o := newOp(1, func(t *tx, _ int) error { return apply(t) })
+	o.bytes = bytes
+	return s.writeAll(ctx, o)[0]
+}
+
+// writeAll has changes made and returns what came of each, as write does.
+func (s *Store) writeAll(ctx context.Context, o *op) []error {
+	if err := s.writable(ctx); err != nil {
+		o.end(err)
+	} else if !s.writer.add(o) {
+		o.end(store.ErrClosed)
+	}
+	select {
+	case <-o.done:
+	case <-ctx.Done():
+		if s.writer.withdraw(o) {
+			o.end(ctx.Err())
+		}
+		<-o.done
+	}
+	return o.failed
+}
+
+// writable says why nothing can be changed, if so.
+func (s *Store) writable(ctx context.Context) error {
 	if err := s.ready(ctx); err != nil {
 		return err
 	}
 	if s.o.ReadOnly {
 		return fmt.Errorf("%w: it was opened for reading", store.ErrFull)
 	}
-	o := &op{bytes: bytes, apply: apply, done: make(chan error, 1)}
-	if !s.writer.add(o) {
-		return store.ErrClosed
-	}
-	select {
-	case err := <-o.done:
-		return err
-	case <-ctx.Done():
-		if s.writer.withdraw(o) {
-			return ctx.Err()
-		}
-		return <-o.done
-	}
+	return nil
 }
 
 func (w *writer) add(o *op) bool {
@@ -114,10 +145,11 @@ func (w *writer) rouse() {
 func (w *writer) take() (group []*op, ended bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	n, bytes := 0, 0
-	for n < len(w.waiting) && n < groupMax {
+	n, changes, bytes := 0, 0, 0
+	for n < len(w.waiting) {
+		changes += len(w.waiting[n].failed)
 		bytes += w.waiting[n].bytes
-		if n > 0 && bytes > bytesMax {
+		if n > 0 && (changes > groupMax || bytes > bytesMax) {
 			break
 		}
 		n++
@@ -135,7 +167,7 @@ func (w *writer) close() {
 	w.mu.Lock()
 	w.ended = true
 	for _, o := range w.waiting {
-		o.done <- store.ErrClosed
+		o.end(store.ErrClosed)
 	}
 	w.waiting = nil
 	w.rouse()
@@ -166,50 +198,57 @@ func (w *writer) run() {
 // away and the others get a new one.
 var errAgain = errors.New("again")
 
-// group commits the ops together. One that fails, or panics, fails alone.
+// group commits the ops together. A change that fails, or panics, fails alone.
 func (w *writer) group(ops []*op) {
 	start := w.s.o.Clock.Now()
-	failed := make([]error, len(ops))
 	err := errAgain
 	for err == errAgain {
-		err = w.update(func(t *tx) error { return applyAll(t, ops, failed) })
+		err = w.update(func(t *tx) error { return applyAll(t, ops) })
+	}
+	changes := 0
+	for _, o := range ops {
+		changes += len(o.failed)
 	}
 	err = classify(err)
 	w.s.health.note(err)
-	w.s.metrics.commit(len(ops), w.s.o.Clock.Now().Sub(start), err)
+	w.s.metrics.commit(changes, w.s.o.Clock.Now().Sub(start), err)
 	if err != nil {
-		w.s.o.Log.Error("commit failed", "operations", len(ops), "err", err)
+		w.s.o.Log.Error("commit failed", "operations", changes, "err", err)
 	}
-	for i, o := range ops {
-		if failed[i] == nil {
-			failed[i] = err
-		}
-		o.done <- failed[i]
+	for _, o := range ops {
+		o.end(err)
 	}
 }
 
-// applyAll applies the ops that did not fail before.
-func applyAll(t *tx, ops []*op, failed []error) error {
-	for i, o := range ops {
-		if failed[i] != nil {
-			continue
+// applyAll applies the changes that did not fail before.
+func applyAll(t *tx, ops []*op) error {
+	for _, o := range ops {
+		if !o.hits {
+			if err := t.flush(); err != nil {
+				return err
+			}
 		}
-		before := t.writes
-		failed[i] = applyOne(t, o)
-		if failed[i] != nil && t.writes > before {
-			return errAgain
+		for i := range o.failed {
+			if o.failed[i] != nil {
+				continue
+			}
+			before := t.writes
+			o.failed[i] = applyOne(t, o, i)
+			if o.failed[i] != nil && t.writes > before {
+				return errAgain
+			}
 		}
 	}
-	return nil
+	return t.flush()
 }
 
-func applyOne(t *tx, o *op) (err error) {
+func applyOne(t *tx, o *op, i int) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = panicked(p)
 		}
 	}()
-	return o.apply(t)
+	return o.apply(t, i)
 }
 
 // update runs f in a write transaction and commits it, if it changed anything.

@@ -38,11 +38,12 @@ func shut(t *testing.T, s *Store) *gate {
 	return g
 }
 
-// add puts an operation behind the gate and returns where its outcome comes.
-func (g *gate) add(bytes int, apply func(*tx) error) chan error {
-	o := &op{bytes: bytes, apply: apply, done: make(chan error, 1)}
+// add puts n changes behind the gate and returns where their outcomes come.
+func (g *gate) add(n int, hits bool, apply func(*tx, int) error) *op {
+	o := newOp(n, apply)
+	o.hits = hits
 	g.s.writer.add(o)
-	return o.done
+	return o
 }
 
 // pass lets the commit go that the writer stands in.
@@ -71,16 +72,21 @@ func TestGroup(t *testing.T) {
 		{"dereferences nil", func(*tx) error { var p *op; p.bytes++; return nil }, true},
 		{"good, at the end", write("e", nil), false},
 	}
-	var done []chan error
+	var alone []*op
 	for _, c := range cases {
-		done = append(done, g.add(0, c.apply))
+		alone = append(alone, g.add(1, false, func(t *tx, _ int) error { return c.apply(t) }))
 	}
+	together := g.add(len(cases), false, func(t *tx, i int) error { return cases[i].apply(t) })
 	g.pass()
 	<-g.entered
 	g.pass()
+	<-together.done
 	for i, c := range cases {
-		if err := <-done[i]; (err != nil) != c.fails {
-			t.Errorf("%s: %v", c.name, err)
+		<-alone[i].done
+		for _, err := range []error{alone[i].failed[0], together.failed[i]} {
+			if (err != nil) != c.fails {
+				t.Errorf("%s: %v", c.name, err)
+			}
 		}
 	}
 	if g.commits != 2 {
@@ -102,14 +108,17 @@ func TestGroupBounds(t *testing.T) {
 	w := &writer{}
 	add := func(n, bytes int) {
 		for range n {
-			w.waiting = append(w.waiting, &op{bytes: bytes})
+			o := newOp(1, nil)
+			o.bytes = bytes
+			w.waiting = append(w.waiting, o)
 		}
 	}
 	add(2, bytesMax/2)
 	add(1, 1)
 	add(1, bytesMax*3)
 	add(groupMax+1, 0)
-	for i, want := range []int{2, 1, 1, groupMax, 1} {
+	w.waiting = append(w.waiting, newOp(groupMax, nil), newOp(groupMax+1, nil))
+	for i, want := range []int{2, 1, 1, groupMax, 1, 1, 1} {
 		if group, _ := w.take(); len(group) != want {
 			t.Errorf("group %d has %d operations, want %d", i, len(group), want)
 		}
@@ -208,20 +217,17 @@ func TestSharedRow(t *testing.T) {
 	other.IP = "192.0.2.2"
 	machine.Class = mail.Prefetch
 	g := shut(t, s)
-	var done []chan error
-	for _, e := range []mail.Event{open, later, other, twice, machine} {
-		done = append(done, g.add(0, func(t *tx) error { return t.record(e, mail.Timing{}) }))
-	}
+	hits := []mail.Event{open, later, other, twice, machine}
+	recorded := g.add(len(hits), true, func(t *tx, i int) error { return t.record(hits[i], mail.Timing{}) })
 	g.pass()
 	<-g.entered
 	g.pass()
-	for _, c := range done {
-		if err := <-c; err != nil {
-			t.Fatal(err)
-		}
+	<-recorded.done
+	if err := errors.Join(recorded.failed...); err != nil {
+		t.Fatal(err)
 	}
 	s.writer.commit = (*bbolt.Tx).Commit
-	if err := s.Record(t.Context(), open); err != nil { // in a commit of its own
+	if err := s.Record(t.Context(), open)[0]; err != nil { // in a commit of its own
 		t.Fatal(err)
 	}
 	var counts []int

@@ -45,7 +45,7 @@ func concurrent(s *suite) {
 				if err := s.Conclude(s.ctx, []mail.Outcome{{Message: id, Index: recipient, At: start, Status: mail.Sent}}); err != nil {
 					s.Error(err)
 				}
-				if err := s.Record(s.ctx, mail.Event{Time: start, Kind: mail.KindOpen, Message: id, Recipient: recipient, Class: mail.Proxy}); err != nil {
+				if err := s.Record(s.ctx, mail.Event{Time: start, Kind: mail.KindOpen, Message: id, Recipient: recipient, Class: mail.Proxy})[0]; err != nil {
 					s.Error(err)
 				}
 			}

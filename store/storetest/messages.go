@@ -228,8 +228,8 @@ func unknown(s *suite) {
 	missing("delivery", err)
 	_, err = s.Delivery(s.ctx, m.ID, 2)
 	missing("second delivery", err)
-	missing("record", s.Record(s.ctx, mail.Event{Time: start, Kind: mail.KindOpen, Message: other, Recipient: 1}))
-	missing("record of nobody", s.Record(s.ctx, mail.Event{Time: start, Kind: mail.KindOpen, Message: m.ID, Recipient: 2}))
+	missing("record", s.Record(s.ctx, mail.Event{Time: start, Kind: mail.KindOpen, Message: other, Recipient: 1})[0])
+	missing("record of nobody", s.Record(s.ctx, mail.Event{Time: start, Kind: mail.KindOpen, Message: m.ID, Recipient: 2})[0])
 	missing("conclude", s.Conclude(s.ctx, []mail.Outcome{{Message: other, Index: 1, At: start, Status: mail.Sent}}))
 	missing("start", s.Start(s.ctx, start, []mail.Delivery{{Message: other, Index: 1}}))
 	if n := len(all(s, s.Events(s.ctx, store.EventFilter{Message: other}))); n != 0 {

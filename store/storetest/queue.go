@@ -307,7 +307,7 @@ func isolation(s *suite) {
 			case 0:
 				results <- result{true, s.Put(s.ctx, m, ds, content(m))}
 			case 1:
-				results <- result{true, s.Record(s.ctx, mail.Event{Time: start, Kind: mail.KindOpen, Message: known.ID, Recipient: 1})}
+				results <- result{true, s.Record(s.ctx, mail.Event{Time: start, Kind: mail.KindOpen, Message: known.ID, Recipient: 1})[0]}
 			case 2:
 				results <- result{false, s.Conclude(s.ctx, []mail.Outcome{{Message: known.ID, Index: 1, At: start, Status: mail.Sent}, {Message: m.ID, Index: 1}})}
 			case 3:

@@ -24,7 +24,7 @@ type Backend interface {
 	Hold([]mail.Delivery)
 	Release([]mail.Delivery)
 	NextDue(ctx context.Context, except ...string) (time.Time, error)
-	Record(context.Context, mail.Event) error
+	Record(context.Context, ...mail.Event) []error
 	SetTiming(mail.Timing)
 	Reclassify(context.Context, func(mail.Event) (mail.Class, string), mail.Timing) (store.Reclassified, error)
 
@@ -229,7 +229,7 @@ func (s *suite) sent(id mail.ID, index int, at time.Time) {
 
 func (s *suite) record(e mail.Event) {
 	s.Helper()
-	s.ok(s.Record(s.ctx, e))
+	s.ok(s.Record(s.ctx, e)[0])
 }
 
 // all collects a listing that must not fail.
