@@ -12,14 +12,13 @@ type checker interface {
 }
 
 func (l *Listener) check(at func(key, text string)) {
-	if l.TLS == "off" {
+	if l.TLS == "off" || (l.Cert == "") == (l.Key == "") {
 		return
 	}
 	if l.Cert == "" {
-		at("cert", "missing, and tls is "+l.TLS+"; expected the file of the certificate chain in PEM")
-	}
-	if l.Key == "" {
-		at("key", "missing, and tls is "+l.TLS+"; expected the file of the private key in PEM")
+		at("cert", "missing, and key is there; expected the file of the certificate chain in PEM, or neither")
+	} else {
+		at("key", "missing, and cert is there; expected the file of the private key in PEM, or neither")
 	}
 }
 

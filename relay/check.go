@@ -41,7 +41,7 @@ func NewPolicy(s Settings) (*Policy, error) {
 	}
 	errs := []error{checkHostname(s.Hostname), checkDefaultDomain(s.DefaultDomain), s.Limits.check()}
 	for i, l := range s.Listeners {
-		d, err := newDoor(i, l)
+		d, err := newDoor(i, l, s.Certificate)
 		p.doors = append(p.doors, d)
 		errs = append(errs, err)
 	}
@@ -94,7 +94,7 @@ func (l Limits) check() error {
 
 // newDoor checks a listener. It returns it also with an error, so that the
 // rest can be checked.
-func newDoor(i int, l Listener) (*door, error) {
+func newDoor(i int, l Listener, own *Certificate) (*door, error) {
 	settingf := func(key, format string, args ...any) error {
 		return mail.Settingf(fmt.Sprintf("listeners.%d.%s", i, key), format, args...)
 	}
@@ -111,7 +111,7 @@ func newDoor(i int, l Listener) (*door, error) {
 		errs = append(errs, settingf("auth", "unknown word %q; expected off, optional or required", l.Auth))
 	}
 	errs = append(errs, wideNetworks(l.Clients, fmt.Sprintf("listeners.%d.clients", i)),
-		wideNetworks(l.ProxyProtocol, fmt.Sprintf("listeners.%d.proxy_protocol", i)), d.loadTLS(settingf))
+		wideNetworks(l.ProxyProtocol, fmt.Sprintf("listeners.%d.proxy_protocol", i)), d.loadTLS(own, settingf))
 	if !d.loopback && len(l.Clients) == 0 && !(l.Auth == authRequired && l.TLS != tlsOff) {
 		errs = append(errs, settingf("clients", "empty, and %s can be reached from other machines; "+
 			"expected their networks, or auth: required with tls: starttls or implicit", l.Address))
@@ -127,7 +127,7 @@ func isLoopback(host string) bool {
 }
 
 // loadTLS reads certificate and key and sets the oldest version.
-func (d *door) loadTLS(settingf func(key, format string, args ...any) error) error {
+func (d *door) loadTLS(own *Certificate, settingf func(key, format string, args ...any) error) error {
 	switch d.TLS {
 	case tlsOff:
 		return nil
@@ -135,6 +135,23 @@ func (d *door) loadTLS(settingf func(key, format string, args ...any) error) err
 	default:
 		return settingf("tls", "unknown word %q; expected off, starttls or implicit", d.TLS)
 	}
+	oldest, ok := tlsVersions()[d.MinTLS]
+	if !ok {
+		return settingf("min_tls", "unknown version %q; expected 1.0, 1.1, 1.2 or 1.3", d.MinTLS)
+	}
+	d.config = &tls.Config{MinVersion: oldest}
+	if oldest < tls.VersionTLS12 {
+		d.config.CipherSuites = oldSuites()
+	}
+	if d.Cert == "" && d.Key == "" && own != nil {
+		d.config.GetCertificate = own.get
+		return nil
+	}
+	return d.loadPair(settingf)
+}
+
+// loadPair reads the certificate that is configured.
+func (d *door) loadPair(settingf func(key, format string, args ...any) error) error {
 	if d.Cert == "" || d.Key == "" {
 		return settingf("cert", "tls is %s and cert or key is missing; expected two files in PEM", d.TLS)
 	}
@@ -150,13 +167,25 @@ func (d *door) loadTLS(settingf func(key, format string, args ...any) error) err
 	if err != nil {
 		return settingf("cert", "does not work with its key: %v; expected a certificate and its key in PEM", err)
 	}
-	versions := map[string]uint16{"": tls.VersionTLS12, "1.0": tls.VersionTLS10, "1.1": tls.VersionTLS11, "1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
-	oldest, ok := versions[d.MinTLS]
-	if !ok {
-		return settingf("min_tls", "unknown version %q; expected 1.0, 1.1, 1.2 or 1.3", d.MinTLS)
-	}
-	d.config = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: oldest}
+	d.config.Certificates = []tls.Certificate{pair}
 	return nil
+}
+
+func tlsVersions() map[string]uint16 {
+	return map[string]uint16{"": tls.VersionTLS12, "1.0": tls.VersionTLS10, "1.1": tls.VersionTLS11, "1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
+}
+
+// oldSuites are those of today and, after them, what clients have that know no
+// other: the key exchange by RSA, and 3DES. RC4 is not among them.
+func oldSuites() []uint16 {
+	var ids []uint16
+	for _, s := range tls.CipherSuites() {
+		ids = append(ids, s.ID)
+	}
+	return append(ids,
+		tls.TLS_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_RSA_WITH_AES_256_GCM_SHA384,
+		tls.TLS_RSA_WITH_AES_128_CBC_SHA, tls.TLS_RSA_WITH_AES_256_CBC_SHA,
+		tls.TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA, tls.TLS_RSA_WITH_3DES_EDE_CBC_SHA)
 }
 
 // wideNetworks refuses networks that hold a good part of the internet: whoever

@@ -1,13 +1,17 @@
 package relay
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"backstamp/mail"
 	"backstamp/relay/ascii"
+	"backstamp/relay/quirk"
 )
 
 // chunkSize is how much content is written at a time, in octets.
@@ -70,9 +74,10 @@ func (f *front) data(cmd command) error {
 		return err
 	}
 	for !t.in.ended {
+		f.wire.expect(t.patience(), f.end, false)
 		p, err := f.ahead(chunkSize)
 		if err != nil {
-			return fmt.Errorf("read content: %w", err)
+			return t.broken(err)
 		}
 		f.r.Discard(t.in.take(p))
 		if err := t.pass(chunkSize); err != nil {
@@ -81,6 +86,31 @@ func (f *front) data(cmd command) error {
 	}
 	f.last = t.in.stranger
 	return t.finish()
+}
+
+// lfDotPatience is how long a client is waited for that seems to think that its
+// message is over.
+const lfDotPatience = time.Minute
+
+// patience is how long the client may be silent.
+func (t *transfer) patience() time.Duration {
+	if t.in.lfDot() {
+		return min(lfDotPatience, t.policy.limits.Read)
+	}
+	return t.policy.limits.Read
+}
+
+// broken is what ends a connection whose content did not come whole. A client
+// that ended it in LF "." LF hears so: nothing else would tell whoever runs it.
+func (t *transfer) broken(err error) error {
+	if !errors.Is(err, os.ErrDeadlineExceeded) || !t.in.lfDot() {
+		return fmt.Errorf("read content: %w", err)
+	}
+	r := refusal(451, "4.4.2", "the message ended in LF . LF, which ends no message; it has to end in CRLF . CRLF")
+	t.server.log.Warn("message not taken: the client ends it in LF instead of CRLF; have it send CRLF, or hand its mail to the command sendmail",
+		"addr", t.peer.addr.String(), "helo", t.peer.helo)
+	t.seen(sighting{Visitor: mail.Visitor{Refused: 1, Refusal: replyOf(r).String()}, quirks: []string{quirk.LFDot}})
+	return r
 }
 
 // ahead returns what is there to read, at most n octets, waiting for the first

@@ -38,7 +38,8 @@ type intake struct {
 	empty    bool // the line in out has nothing yet
 	header   bool // no empty line came yet
 
-	ended    bool // the final dot came
+	tail     [5]byte // what came last
+	ended    bool    // the final dot came
 	bareCR   bool
 	bareLF   bool
 	nul      bool
@@ -89,7 +90,16 @@ func (in *intake) take(p []byte) int {
 		at++
 	}
 	in.octets += int64(at)
+	if n := copy(in.tail[:], in.tail[min(at, len(in.tail)):]); at > 0 {
+		copy(in.tail[n:], p[max(0, at-len(in.tail)):at])
+	}
 	return at
+}
+
+// lfDot reports whether what came so far ends as a message does whose client
+// ends lines in LF.
+func (in *intake) lfDot() bool {
+	return in.stuffed && !in.ended && in.bareLF && (bytes.HasSuffix(in.tail[:], []byte("\n.\n")) || bytes.HasSuffix(in.tail[:], []byte("\n.\r\n")))
 }
 
 // plain returns how many bytes p begins with that mean nothing in the middle

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"backstamp/internal/clock"
+	"backstamp/relay/quirk"
 )
 
 // A stage is a server and one client in a bubble of time.
@@ -304,4 +305,53 @@ func TestReplyAfterPut(t *testing.T) {
 		close(st.queue.gate)
 		st.expect("250 2.0.0 queued as")
 	})
+}
+
+// TestLFDot: a client whose lines all end in LF never ends its message; it is
+// told so after a minute, however long another may be silent, and who runs it
+// sees which box it is.
+func TestLFDot(t *testing.T) {
+	for _, c := range []struct {
+		content string
+		known   bool
+	}{
+		{"From: a@example.com\n\nhello\n.\n", true},
+		{"From: a@example.com\n\nhello\n.\r\n", true},
+		{"From: a@example.com\r\n\r\nhello\r\n.\n", true},
+		{"From: a@example.com\n\nhello\n.\nmore", false},
+		{"From: a@example.com\n\nhello.\n", false},
+		{"From: a@example.com\r\n\r\nhello\r\n.", false},
+	} {
+		for _, addr := range []string{"127.0.0.1", "192.0.2.7"} {
+			s := settings(t)
+			s.Limits.Read, s.Limits.Session = 10*time.Minute, time.Hour
+			onStage(t, s, addr, func(st *stage) {
+				book := &diary{}
+				st.server.SetVisitors(NewVisitors(book, clock.System{}, slog.New(slog.DiscardHandler), nil))
+				st.begin()
+				st.send(c.content)
+				time.Sleep(lfDotPatience - time.Second)
+				st.expect("")
+				time.Sleep(2 * time.Second)
+				if !c.known {
+					st.expect("")
+					time.Sleep(9 * time.Minute)
+					st.expect("421 4.4.2 timeout")
+					return
+				}
+				st.expect("451 4.4.2 the message ended in LF . LF")
+				st.expectEnd()
+				st.send("MAIL FROM:<evil@example.com>\r\n")
+				st.expect("")
+				if n := len(st.queue.all()); n != 0 {
+					st.t.Errorf("%d mails kept", n)
+				}
+				v := st.server.visitors
+				v.catchUp()
+				if all := v.list(); len(all) != 1 || all[0].Quirks[quirk.LFDot] != 1 || !strings.Contains(all[0].Refusal, "LF . LF") || all[0].Refused != 1 {
+					st.t.Errorf("visitors %+v", all)
+				}
+			})
+		}
+	}
 }

@@ -24,6 +24,8 @@ type Settings struct {
 	// Quiet reports whether no notice may be made about a message with that
 	// header; nil: about any.
 	Quiet func(h mail.Header) bool
+	// Certificate serves listeners that have none of their own; nil: they must.
+	Certificate *Certificate
 }
 
 // Limits bound what clients may ask for. All are positive.
@@ -45,7 +47,7 @@ type Listener struct {
 	Clients       []netip.Prefix // who may come without a login; empty, on loopback: this machine
 	Auth          string         // off, optional or required
 	Legacy        bool           // those in Clients may speak as no standard has it
-	Cert, Key     string         // files in PEM
+	Cert, Key     string         // files in PEM; both "": the Certificate of Settings
 	MinTLS        string         // 1.0 to 1.3; "" is 1.2
 	ProxyProtocol []netip.Prefix // proxies, each of whose connections begins with a PROXY header that is believed
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+
+	"backstamp/relay/quirk"
 )
 
 // handshake makes the server's side of a TLS handshake over the wire, which
@@ -15,7 +17,11 @@ func (f *front) handshake() error {
 		f.server.log.Info("tls handshake failed", "addr", f.peer.addr.String(), "err", err)
 		return errHangUp
 	}
-	f.peer.tls = tls.VersionName(conn.ConnectionState().Version)
+	version := conn.ConnectionState().Version
+	f.peer.tls = tls.VersionName(version)
+	if version < tls.VersionTLS12 {
+		f.peer.habit(quirk.OldTLS)
+	}
 	f.use(conn)
 	return nil
 }

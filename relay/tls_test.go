@@ -2,8 +2,12 @@ package relay
 
 import (
 	"crypto/tls"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
+
+	"backstamp/relay/quirk"
 )
 
 // trustAnyone is for dialogues, whose servers make their own certificates.
@@ -74,14 +78,48 @@ func TestNothingSurvivesStartTLS(t *testing.T) {
 	}
 }
 
+// TestOldTLS: only a listener that is told to speaks what is older than TLS 1.2,
+// with what old clients have; mail that came so is marked.
 func TestOldTLS(t *testing.T) {
-	s, trust := withTLS(t, "implicit")
-	s.Listeners[0].MinTLS = "1.3"
-	c := start(t, s).connect()
-	old := trust.Clone()
-	old.MaxVersion = tls.VersionTLS12
-	if err := tls.Client(c.Conn, old).Handshake(); err == nil {
-		t.Error("TLS 1.2 was taken")
+	for _, c := range []struct {
+		min    string
+		client uint16
+		suites []uint16
+		taken  bool
+	}{
+		{"1.3", tls.VersionTLS12, nil, false},
+		{"", tls.VersionTLS11, nil, false},
+		{"1.2", tls.VersionTLS10, nil, false},
+		{"1.2", tls.VersionTLS12, []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA}, false},
+		{"1.1", tls.VersionTLS10, nil, false},
+		{"1.0", tls.VersionTLS10, nil, true},
+		{"1.0", tls.VersionTLS10, []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA}, true},
+		{"1.0", tls.VersionTLS10, []uint16{tls.TLS_RSA_WITH_3DES_EDE_CBC_SHA}, true},
+		{"1.0", tls.VersionTLS10, []uint16{tls.TLS_RSA_WITH_RC4_128_SHA}, false},
+		{"1.1", tls.VersionTLS11, []uint16{tls.TLS_RSA_WITH_AES_256_CBC_SHA}, true},
+		{"1.0", tls.VersionTLS13, nil, true},
+	} {
+		t.Run(fmt.Sprintf("%s, client %x", c.min, c.client), func(t *testing.T) {
+			s, own := withOwnCertificate(t, "implicit")
+			s.Listeners[0].MinTLS = c.min
+			r := start(t, s)
+			client := r.connect()
+			trust := &tls.Config{RootCAs: poolOf(t, own), ServerName: "relay.example.com",
+				MinVersion: tls.VersionTLS10, MaxVersion: c.client, CipherSuites: c.suites}
+			if !c.taken {
+				if err := tls.Client(client.Conn, trust).Handshake(); err == nil {
+					t.Error("it was taken")
+				}
+				return
+			}
+			client.StartTLS(trust)
+			expect(t, client, "220 ")
+			client.Expect("EHLO c", "250")
+			client.SendMail("a@example.com", []string{"r@dest.test"}, "From: a@example.com\n\n")
+			if old := slices.Contains(r.queue.all()[0].m.Detail.Quirks, quirk.OldTLS); old != (c.client < tls.VersionTLS12) {
+				t.Errorf("quirks %v", r.queue.all()[0].m.Detail.Quirks)
+			}
+		})
 	}
 }
 

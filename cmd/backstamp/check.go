@@ -39,6 +39,9 @@ func (p *program) check(ctx context.Context) error {
 	if text := trackingNote(conf, h.providers); text != "" {
 		fmt.Fprintf(p.out, "warning: %s\n", text)
 	}
+	if text := h.certified(); text != "" {
+		fmt.Fprintf(p.out, "certificate: %s\n", text)
+	}
 	fmt.Fprintf(p.out, "ok: %d accounts, %d providers, %d listeners\n", len(conf.Accounts), len(h.providers), len(conf.Listeners))
 	return nil
 }

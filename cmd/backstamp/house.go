@@ -35,16 +35,17 @@ import (
 // a reload builds the next one whole and puts it in force only when every room
 // has accepted it.
 type house struct {
-	conf      *config.Config
-	accounts  map[string]*align.Account
-	providers []provider.Settings // in the order of the file
-	clients   []provider.Client   // of providers, same order
-	policy    *relay.Policy
-	routes    queue.Routes
-	notices   *dsn.Writer
-	renderer  *render.Renderer
-	tracking  *track.Policy
-	warnings  config.Errors
+	conf        *config.Config
+	accounts    map[string]*align.Account
+	providers   []provider.Settings // in the order of the file
+	clients     []provider.Client   // of providers, same order
+	policy      *relay.Policy
+	certificate *relay.Certificate // nil: every listener with TLS has one configured
+	routes      queue.Routes
+	notices     *dsn.Writer
+	renderer    *render.Renderer
+	tracking    *track.Policy
+	warnings    config.Errors
 }
 
 // A builder makes houses of configurations.

@@ -179,20 +179,25 @@ func startPostfix(t testing.TB, cert *tls.Config, sink string, users ...string) 
 	p.write("conf/main.cf", fmt.Sprintf(postfixMain, p.dir, port, int(postfixWindow.Seconds()), strings.Join(logins(users), ", ")))
 	p.write("conf/master.cf", fmt.Sprintf(postfixMaster, p.addr, p.counting, postfixRoom))
 
-	server := exec.Command(start, "-c", filepath.Join(p.dir, "conf"), "start-fg")
-	p.ok(server.Start())
-	t.Cleanup(func() {
-		if out, err := exec.Command(start, "-c", filepath.Join(p.dir, "conf"), "stop").CombinedOutput(); err != nil {
-			t.Errorf("%v: %s", err, out)
-		}
-		server.Wait() // says that it was stopped
-		if t.Failed() {
-			t.Logf("Postfix:\n%s", p.log())
-		}
-	})
-	awaitListener(t, p.addr)
+	p.run(start)
 	awaitListener(t, p.counting)
 	return p
+}
+
+// run starts it and has it stopped when the test ends.
+func (p *postfix) run(start string) {
+	server := exec.Command(start, "-c", filepath.Join(p.dir, "conf"), "start-fg")
+	p.ok(server.Start())
+	p.t.Cleanup(func() {
+		if out, err := exec.Command(start, "-c", filepath.Join(p.dir, "conf"), "stop").CombinedOutput(); err != nil {
+			p.t.Errorf("%v: %s", err, out)
+		}
+		server.Wait() // says that it was stopped
+		if p.t.Failed() {
+			p.t.Logf("Postfix:\n%s", p.log())
+		}
+	})
+	awaitListener(p.t, p.addr)
 }
 
 // Its parameters: the directory, the port of the sink, the window, whose each address is.

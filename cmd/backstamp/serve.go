@@ -86,6 +86,9 @@ func (p *program) serve(ctx context.Context) error {
 	if s.house, err = p.build(conf, s.keys, s.log, s.reg); err != nil {
 		return &exitError{exitUsage, err.Error()}
 	}
+	if err := s.house.certify(); err != nil {
+		return exitf(exitFailed, "%v", err)
+	}
 	stages, bound, done, err := s.assemble()
 	if err != nil {
 		return err
@@ -299,6 +302,10 @@ func (s *server) reload(context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := next.certify(); err != nil {
+		next.close()
+		return err
+	}
 	next.inherit(old)
 	if err := s.relay.SetPolicy(next.policy); err != nil {
 		next.close()
@@ -344,6 +351,9 @@ func (s *server) greet(a addresses) {
 	fmt.Fprintf(s.out, "backstamp %s\n", versionOf().Version)
 	for _, addr := range a.SMTP {
 		say("SMTP", "%s", addr)
+	}
+	if text := s.house.certified(); text != "" {
+		say("TLS", "%s", text)
 	}
 	say("tracking", "http://%s, links as %s", a.Tracking, baseURL(conf))
 	say("page", "http://%s", a.Admin)

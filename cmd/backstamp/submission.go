@@ -50,6 +50,8 @@ func (b *builder) relay(accounts map[string]*align.Account, rewriter *rewrite.Re
 			Align: accounts[name], ProviderHeaders: a.ProviderHeaders, Local: b.local(name), Hear: a.Reply == "upstream", Size: b.house.smallest(name),
 		})
 	}
+	b.house.certificate = b.ownCertificate()
+	s.Certificate = b.house.certificate
 	policy, err := relay.NewPolicy(s)
 	b.refuse(err)
 	b.house.policy = policy

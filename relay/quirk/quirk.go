@@ -8,6 +8,7 @@ package quirk
 // The quirks. The strings are API.
 const (
 	BareLF = "bare-lf"
+	LFDot  = "lf-dot"
 	BareCR = "bare-cr"
 	NUL    = "nul"
 
@@ -53,6 +54,8 @@ func Explain(name, lang string) string {
 var explanations = map[string]struct{ en, ko string }{
 	BareLF: {"Lines end in LF instead of CRLF; they were set right.",
 		"줄 끝이 CRLF가 아니라 LF여서 바로잡았습니다."},
+	LFDot: {"It ends its messages in LF . LF, which ends none: they were refused, since others could take what follows for commands. Have it send CRLF, or hand its mail to sendmail.",
+		"메일을 LF . LF로 끝내는데 이는 메일의 끝이 아니어서 거부했습니다. 그렇게 끝내면 뒤에 오는 내용이 명령으로 읽힐 수 있습니다. CRLF를 보내게 하거나 sendmail로 넘기세요."},
 	BareCR: {"A CR stands where no line ends, or two before LF; the line ends were set right.",
 		"줄 끝이 아닌 곳에 CR이 있거나 LF 앞에 CR이 둘이어서 줄 끝을 바로잡았습니다."},
 	NUL: {"The message had NUL bytes, which no mail may have; they were removed.",
