@@ -228,13 +228,17 @@ func (h *Handler) listListeners(w http.ResponseWriter, r *http.Request) error {
 	return list(h, w, r, whole(held), func(l Listener) any { return l })
 }
 
+// visitors are those that the server knows of, or else the store.
+func (h *Handler) visitors(ctx context.Context) ([]mail.Visitor, error) {
+	if h.do.Visitors != nil {
+		return h.do.Visitors(ctx)
+	}
+	return h.store.Visitors(ctx)
+}
+
 // listClients lists who connected, the one seen last first.
 func (h *Handler) listClients(w http.ResponseWriter, r *http.Request) error {
-	visitors := h.store.Visitors
-	if h.do.Visitors != nil {
-		visitors = h.do.Visitors
-	}
-	all, err := visitors(r.Context())
+	all, err := h.visitors(r.Context())
 	if err != nil {
 		return err
 	}

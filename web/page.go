@@ -18,6 +18,7 @@ import (
 
 	"backstamp/mail"
 	"backstamp/relay/provider/catalogue"
+	"backstamp/relay/quirk"
 	"backstamp/store"
 )
 
@@ -104,6 +105,7 @@ func (h *Handler) mountPages(mux *http.ServeMux, guard func(http.Handler) http.H
 	mount("GET /{$}", "list.html", h.listPage)
 	mount("GET /messages/{id}", "message.html", h.messagePage)
 	mount("GET /numbers", "numbers.html", h.numbersPage)
+	mount("GET /clients", "clients.html", h.clientsPage)
 	mux.HandleFunc("GET /style.css", func(w http.ResponseWriter, r *http.Request) {
 		http.ServeFileFS(w, r, pageFiles, "page/style.css")
 	})
@@ -218,6 +220,25 @@ func (h *Handler) messagePage(r *http.Request) (any, error) {
 		return h.original(ctx, row.Message.ID)
 	})
 	data.Sent = h.source(r, func(ctx context.Context) ([]byte, error) { return h.firstCopy(ctx, row) })
+	return data, nil
+}
+
+// clientsPage shows who connected, and what their quirks mean.
+func (h *Handler) clientsPage(r *http.Request) (any, error) {
+	all, err := h.visitors(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	data := struct {
+		Clients  []visitorRow
+		Meanings map[string]string // by quirk
+	}{Meanings: map[string]string{}}
+	for _, v := range all {
+		data.Clients = append(data.Clients, newVisitorRow(v))
+		for name := range v.Quirks {
+			data.Meanings[name] = quirk.Explain(name, languageOf(r))
+		}
+	}
 	return data, nil
 }
 

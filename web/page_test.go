@@ -35,7 +35,7 @@ func TestPages(t *testing.T) {
 	in := newHouse(t, nil)
 	for name, path := range map[string]string{
 		"list": "/", "message": "/messages/" + fullID().String(), "bare": "/messages/" + bareID().String(), "shared": "/messages/" + sharedID().String(),
-		"numbers": "/numbers",
+		"numbers": "/numbers", "clients": "/clients",
 	} {
 		mailtest.Golden(t, "testdata/"+name+".html", []byte(in.body(t, path, http.StatusOK)))
 	}
@@ -79,7 +79,7 @@ func TestPageWords(t *testing.T) {
 
 func TestKoreanPages(t *testing.T) {
 	in := newHouse(t, nil)
-	for path, want := range map[string]string{"/": "<h1>메시지</h1>", "/messages/" + fullID().String(): ">제공자의 응답<", "/numbers": "<h2 id=\"tags\">태그별</h2>", "/messages/nobody": "<h1>보여 줄 수 없음</h1>"} {
+	for path, want := range map[string]string{"/": "<h1>메시지</h1>", "/messages/" + fullID().String(): ">제공자의 응답<", "/numbers": "<h2 id=\"tags\">태그별</h2>", "/clients": "<h1>클라이언트</h1>", "/messages/nobody": "<h1>보여 줄 수 없음</h1>"} {
 		status := http.StatusOK
 		if strings.HasSuffix(path, "nobody") {
 			status = http.StatusNotFound
@@ -303,7 +303,7 @@ func skeleton(t *testing.T, page string) (out []string) {
 // No text of a stranger becomes markup: the pages have the same skeleton
 // whatever it says.
 func TestHostileText(t *testing.T) {
-	pages := []string{"/messages/" + fullID().String(), "/", "/numbers", "/?status=sent&subject=%s&to=%s&from=%s"}
+	pages := []string{"/messages/" + fullID().String(), "/", "/numbers", "/clients", "/?status=sent&subject=%s&to=%s&from=%s"}
 	for _, path := range pages {
 		fill := func(x string) string { return strings.ReplaceAll(path, "%s", url.QueryEscape(x)) }
 		want := skeleton(t, hostileHouse(t, "plain").body(t, fill("plain"), http.StatusOK))
@@ -381,7 +381,7 @@ func plainLink(href string) bool {
 
 func TestNothingLoads(t *testing.T) {
 	in := newHouse(t, nil)
-	for _, path := range []string{"/", "/numbers", "/messages/" + fullID().String(), "/messages/" + bareID().String(), "/messages/" + sharedID().String()} {
+	for _, path := range []string{"/", "/numbers", "/clients", "/messages/" + fullID().String(), "/messages/" + bareID().String(), "/messages/" + sharedID().String()} {
 		nothingLoads(t, in.body(t, path, http.StatusOK))
 	}
 	nothingLoads(t, in.body(t, "/messages/none", http.StatusNotFound))
