@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
 	"os"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -370,10 +372,24 @@ func frozen(was, is *config.Config) string {
 	if was.Admin.Listen != is.Admin.Listen {
 		return "admin.listen"
 	}
-	for name, a := range was.Accounts {
-		if a.Locked && !sameProviders(a.Providers, is.Accounts[name].Providers) {
-			return "accounts." + name + ".providers (locked)"
+	return ""
+}
+
+// unlocked refuses what changes the providers of a locked account, and which of
+// them is the default. Those that all accounts share are not its own.
+func unlocked(was, is *config.Config) error {
+	for _, name := range slices.Sorted(maps.Keys(was.Accounts)) {
+		a, b := was.Accounts[name], is.Accounts[name]
+		key := "accounts." + name
+		switch {
+		case !a.Locked:
+		case !reflect.DeepEqual(a.Providers, b.Providers):
+			key += ".providers"
+			return mail.Settingf(key, "cannot change, the account is locked; expected what they were, or a reload with locked: false before")
+		case a.DefaultProvider != b.DefaultProvider:
+			key += ".default_provider"
+			return mail.Settingf(key, "cannot change, the account is locked; expected what it was, or a reload with locked: false before")
 		}
 	}
-	return ""
+	return nil
 }

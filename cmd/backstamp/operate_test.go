@@ -255,6 +255,42 @@ func TestReload(t *testing.T) {
 	}
 }
 
+// A locked account keeps its providers until a reload has unlocked it.
+func TestLocked(t *testing.T) {
+	upstream := mailtest.Start(t, mailtest.Script{})
+	locked := strings.Replace(relayConfig(upstream.Addr, ""), "    providers:\n", "    locked: true\n    default_provider: main\n    providers:\n      spare: {preset: capture}\n", 1)
+	in := start(t, locked)
+	reload := func(yaml string) (string, int) {
+		os.WriteFile(in.config, []byte(yaml), 0o600)
+		return in.run("reload")
+	}
+	edit := func(old, new string) string { return strings.Replace(locked, old, new, 1) }
+	for name, c := range map[string]struct{ yaml, key string }{
+		"edited":           {edit(`["@shop.test"]`, `["@shop.test", "@else.test"]`), "providers"},
+		"added":            {edit("spare:", "third: {preset: generic, host: h, tls: starttls}\n      spare:"), "providers"},
+		"taken away":       {edit("      spare: {preset: capture}\n", ""), "providers"},
+		"another default":  {edit("default_provider: main", "default_provider: spare"), "default_provider"},
+		"no default":       {edit("    default_provider: main\n", ""), "default_provider"},
+		"unlocked as well": {strings.Replace(edit("default_provider: main", "default_provider: spare"), "locked: true", "locked: false", 1), "default_provider"},
+		"renamed":          {edit("  shop:\n", "  store:\n"), "providers"},
+	} {
+		out, code := reload(c.yaml)
+		if code != exitUsage || !strings.Contains(out, "accounts.shop."+c.key+": cannot change, the account is locked; ") || !strings.Contains(out, "locked: false") {
+			t.Errorf("%s: exit %d, %s", name, code, out)
+		}
+	}
+	for _, yaml := range []string{
+		edit("networks: [127.0.0.0/8]", "networks: [127.0.0.0/8, 10.0.0.0/8]"), // not of the providers
+		"providers: {shared: {preset: generic, host: h, tls: starttls, senders: [\"@all.test\"]}}\n" + locked,
+		edit("locked: true", "locked: false"),
+		strings.Replace(edit("default_provider: main", "default_provider: spare"), "locked: true", "locked: false", 1),
+	} {
+		if out, code := reload(yaml); code != exitDone {
+			t.Errorf("exit %d, %s\n%s", code, out, yaml)
+		}
+	}
+}
+
 // SIGTERM drains and ends well.
 func TestStop(t *testing.T) {
 	upstream := mailtest.Start(t, mailtest.Script{})

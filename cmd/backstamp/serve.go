@@ -294,6 +294,9 @@ func (s *server) reload(context.Context) error {
 	if key := frozen(old.conf, conf); key != "" {
 		return place(conf, mail.Settingf(key, "cannot change while the server runs; expected what it was, or a restart"))
 	}
+	if err := unlocked(old.conf, conf); err != nil {
+		return place(conf, err)
+	}
 	keys, err := openKeys(conf, s.clock)
 	if err != nil {
 		return err

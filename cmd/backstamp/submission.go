@@ -1,7 +1,6 @@
 package main
 
 import (
-	"reflect"
 	"strings"
 	"time"
 
@@ -99,6 +98,3 @@ func splitProvider(full string) (account, name string) {
 	account, name, _ = strings.Cut(full, "/")
 	return account, name
 }
-
-// sameProviders reports whether two accounts' providers are configured alike.
-func sameProviders(a, b map[string]config.Provider) bool { return reflect.DeepEqual(a, b) }
