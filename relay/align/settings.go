@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
+	"backstamp/internal/near"
 	"backstamp/mail"
 )
 
@@ -117,12 +117,11 @@ func (a *Account) named(name string, sharedOnly bool) *provider {
 }
 
 // names lists the providers as the configuration names them.
-func (a *Account) names() string {
-	var names []string
+func (a *Account) names() (names []string) {
 	for _, p := range a.providers {
 		names = append(names, p.Name)
 	}
-	return strings.Join(names, ", ")
+	return names
 }
 
 // linkDefault finds the default provider: the named one, else the only one,
@@ -130,7 +129,7 @@ func (a *Account) names() string {
 func (a *Account) linkDefault(name string) error {
 	if name != "" {
 		if a.fallback = a.named(name, false); a.fallback == nil {
-			return a.settingf("default_provider", "unknown provider %q; expected one of %s", name, a.names())
+			return a.settingf("default_provider", "unknown provider %q; %s", name, near.Hint(name, a.names()))
 		}
 		return nil
 	}
@@ -145,7 +144,7 @@ func (a *Account) linkDefault(name string) error {
 		a.fallback = candidates[0]
 		return nil
 	}
-	return a.settingf("default_provider", "missing where there are several providers; expected one of %s", a.names())
+	return a.settingf("default_provider", "missing where there are several providers; expected %s", near.List(a.names()))
 }
 
 // linkAfter resolves after: and refuses circles.
@@ -156,7 +155,7 @@ func (a *Account) linkAfter() error {
 			continue
 		}
 		if p.after = a.named(p.After, p.Shared); p.after == nil {
-			errs = append(errs, mail.Settingf(p.setting+".after", "unknown provider %q; expected one of %s", p.After, a.names()))
+			errs = append(errs, mail.Settingf(p.setting+".after", "unknown provider %q; %s", p.After, near.Hint(p.After, a.names())))
 		}
 	}
 	for _, p := range a.providers {

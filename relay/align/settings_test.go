@@ -47,9 +47,9 @@ func TestSettingErrors(t *testing.T) {
 		"default_from": {Settings{Name: "shop", DefaultFrom: "shop", Providers: []Provider{good}}, []string{`accounts.shop.default_from: "shop" is no address`}},
 
 		"default missing": {Settings{Name: "shop", Providers: []Provider{good, spare("")}},
-			[]string{"accounts.shop.default_provider: missing where there are several providers; expected one of main, spare"}},
+			[]string{"accounts.shop.default_provider: missing where there are several providers; expected main or spare"}},
 		"default unknown": {Settings{Name: "shop", DefaultProvider: "mian", Providers: []Provider{good}},
-			[]string{`accounts.shop.default_provider: unknown provider "mian"; expected one of main`}},
+			[]string{`accounts.shop.default_provider: unknown provider "mian"; did you mean main?`}},
 		"own one beside shared": {Settings{Name: "shop", Providers: []Provider{
 			{Name: "a", Shared: true, Login: "a@example.com", LoginIsMailbox: true}, {Name: "b", Shared: true}, good}}, nil},
 
