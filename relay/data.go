@@ -101,15 +101,20 @@ func (t *transfer) patience() time.Duration {
 }
 
 // broken is what ends a connection whose content did not come whole. A client
-// that ended it in LF "." LF hears so: nothing else would tell whoever runs it.
+// that ended it in LF "." LF hears so, if it waits: nothing else would tell whoever
+// runs it.
 func (t *transfer) broken(err error) error {
-	if !errors.Is(err, os.ErrDeadlineExceeded) || !t.in.lfDot() {
-		return fmt.Errorf("read content: %w", err)
+	err = fmt.Errorf("read content: %w", err)
+	if !t.in.lfDot() {
+		return err
 	}
 	r := refusal(451, "4.4.2", "the message ended in LF . LF, which ends no message; it has to end in CRLF . CRLF")
 	t.server.log.Warn("message not taken: the client ends it in LF instead of CRLF; have it send CRLF, or hand its mail to the command sendmail",
 		"addr", t.peer.addr.String(), "helo", t.peer.helo)
 	t.seen(sighting{Visitor: mail.Visitor{Refused: 1, Refusal: replyOf(r).String()}, quirks: []string{quirk.LFDot}})
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
 	return r
 }
 
