@@ -204,11 +204,11 @@ func (t *transfer) pass(least int) error {
 	}
 	t.in.out = p[:0]
 	t.peer.eightBit = t.peer.eightBit || !ascii.Is(p)
-	switch {
-	case t.verdict != nil:
+	if t.verdict != nil {
 		return nil
-	case t.peer.body.Size()+int64(len(p)) > t.policy.limit(t.peer.addr.Addr()):
-		return t.refuse(tooLarge())
+	}
+	if limit := t.policy.limit(t.peer.addr.Addr()); t.peer.body.Size()+int64(len(p)) > limit {
+		return t.refuse(tooLarge(limit))
 	}
 	if _, err := t.peer.body.Write(p); err != nil {
 		return t.refuse(fmt.Errorf("keep content: %w", err))
