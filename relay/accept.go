@@ -59,7 +59,7 @@ func (s *session) put(ctx context.Context, m *mail.Message, content mail.Content
 func (s *session) judge(content mail.Content) (*mail.Message, error) {
 	tx, client := s.tx, s.tx.policy.client(s.peer.addr.Addr())
 	if content.Size() > tx.limit {
-		return nil, tooLarge()
+		return nil, tooLarge(tx.limit)
 	}
 	original, err := read(content)
 	if err != nil {

@@ -176,21 +176,9 @@ func (c *Certificate) newKey() (crypto.Signer, error) {
 	return key, c.keep(c.keyFile(), "PRIVATE KEY", der)
 }
 
-// keep writes a file whole or not at all, for the owner alone.
+// keep writes a file.
 func (c *Certificate) keep(path, kind string, der []byte) error {
-	f, err := os.CreateTemp(c.dir, ".new-") // 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	err = errors.Join(pem.Encode(f, &pem.Block{Type: kind, Bytes: der}), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err == nil {
-		err = durable.SyncDir(c.dir)
-	}
-	return err
+	return durable.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 }
 
 // template is the certificate without its signature. A random serial, as RFC

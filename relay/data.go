@@ -101,15 +101,20 @@ func (t *transfer) patience() time.Duration {
 }
 
 // broken is what ends a connection whose content did not come whole. A client
-// that ended it in LF "." LF hears so: nothing else would tell whoever runs it.
+// that ended it in LF "." LF hears so, if it waits: nothing else would tell whoever
+// runs it.
 func (t *transfer) broken(err error) error {
-	if !errors.Is(err, os.ErrDeadlineExceeded) || !t.in.lfDot() {
-		return fmt.Errorf("read content: %w", err)
+	err = fmt.Errorf("read content: %w", err)
+	if !t.in.lfDot() {
+		return err
 	}
 	r := refusal(451, "4.4.2", "the message ended in LF . LF, which ends no message; it has to end in CRLF . CRLF")
 	t.server.log.Warn("message not taken: the client ends it in LF instead of CRLF; have it send CRLF, or hand its mail to the command sendmail",
 		"addr", t.peer.addr.String(), "helo", t.peer.helo)
 	t.seen(sighting{Visitor: mail.Visitor{Refused: 1, Refusal: replyOf(r).String()}, quirks: []string{quirk.LFDot}})
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
 	return r
 }
 
@@ -199,11 +204,11 @@ func (t *transfer) pass(least int) error {
 	}
 	t.in.out = p[:0]
 	t.peer.eightBit = t.peer.eightBit || !ascii.Is(p)
-	switch {
-	case t.verdict != nil:
+	if t.verdict != nil {
 		return nil
-	case t.peer.body.Size()+int64(len(p)) > t.policy.limit(t.peer.addr.Addr()):
-		return t.refuse(tooLarge())
+	}
+	if limit := t.policy.limit(t.peer.addr.Addr()); t.peer.body.Size()+int64(len(p)) > limit {
+		return t.refuse(tooLarge(limit))
 	}
 	if _, err := t.peer.body.Write(p); err != nil {
 		return t.refuse(fmt.Errorf("keep content: %w", err))

@@ -308,13 +308,14 @@ func (f *front) path(cmd command) error {
 // checkSize refuses what is declared too large, of whatever magnitude; go-smtp
 // reads no more than 32 bits (RFC 1870).
 func (f *front) checkSize(params string) error {
+	limit := f.policy.limit(f.peer.addr.Addr())
 	for _, p := range strings.Fields(params) {
 		name, digits, _ := strings.Cut(p, "=")
 		if !strings.EqualFold(name, "SIZE") || digits == "" || strings.Trim(digits, "0123456789") != "" {
 			continue
 		}
-		if n, err := strconv.ParseInt(digits, 10, 64); err != nil || n > f.policy.limit(f.peer.addr.Addr()) {
-			return tooLarge()
+		if n, err := strconv.ParseInt(digits, 10, 64); err != nil || n > limit {
+			return tooLarge(limit)
 		}
 	}
 	return nil

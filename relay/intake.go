@@ -38,8 +38,8 @@ type intake struct {
 	empty    bool // the line in out has nothing yet
 	header   bool // no empty line came yet
 
-	tail     [5]byte // what came last
-	ended    bool    // the final dot came
+	tail     [10]byte // what came last
+	ended    bool     // the final dot came
 	bareCR   bool
 	bareLF   bool
 	nul      bool
@@ -97,9 +97,13 @@ func (in *intake) take(p []byte) int {
 }
 
 // lfDot reports whether what came so far ends as a message does whose client
-// ends lines in LF.
+// ends lines in LF, or as that client's whole session.
 func (in *intake) lfDot() bool {
-	return in.stuffed && !in.ended && in.bareLF && (bytes.HasSuffix(in.tail[:], []byte("\n.\n")) || bytes.HasSuffix(in.tail[:], []byte("\n.\r\n")))
+	if !in.stuffed || in.ended || !in.bareLF {
+		return false
+	}
+	tail := bytes.ToUpper(bytes.ReplaceAll(in.tail[:], []byte("\r\n"), []byte("\n")))
+	return bytes.HasSuffix(bytes.TrimSuffix(tail, []byte("QUIT\n")), []byte("\n.\n"))
 }
 
 // plain returns how many bytes p begins with that mean nothing in the middle

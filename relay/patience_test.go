@@ -318,6 +318,9 @@ func TestLFDot(t *testing.T) {
 		{"From: a@example.com\n\nhello\n.\n", true},
 		{"From: a@example.com\n\nhello\n.\r\n", true},
 		{"From: a@example.com\r\n\r\nhello\r\n.\n", true},
+		{"From: a@example.com\n\nhello\n.\nQUIT\n", true}, // a script that pipes all of it into nc
+		{"From: a@example.com\r\n\r\nhello\r\n.\nquit\r\n", true},
+		{"From: a@example.com\n\nhello\nQUIT\n", false},
 		{"From: a@example.com\n\nhello\n.\nmore", false},
 		{"From: a@example.com\n\nhello.\n", false},
 		{"From: a@example.com\r\n\r\nhello\r\n.", false},
@@ -353,5 +356,24 @@ func TestLFDot(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestLFDotHangsUp: nor does it stay hidden where the client does not wait for the
+// answer.
+func TestLFDotHangsUp(t *testing.T) {
+	for content, known := range map[string]bool{"From: a@example.com\n\nhello\n.\nQUIT\n": true, "From: a@example.com\n\nhello\n": false} {
+		onStage(t, settings(t), "127.0.0.1", func(st *stage) {
+			v := NewVisitors(&diary{}, clock.System{}, slog.New(slog.DiscardHandler), nil)
+			st.server.SetVisitors(v)
+			st.begin()
+			st.send(content)
+			st.client.Close()
+			st.server.conns.Wait()
+			v.catchUp()
+			if all := v.list(); len(all) != 1 || (all[0].Quirks[quirk.LFDot] == 1) != known || len(st.queue.all()) != 0 {
+				st.t.Errorf("%q: visitors %+v", content, all)
+			}
+		})
 	}
 }

@@ -45,8 +45,22 @@ func ours(err error) bool {
 	return !errors.As(err, &said) && !errors.As(err, &refused) && !errors.Is(err, mail.ErrHeader)
 }
 
-// tooLarge is the reply to a message over the limit, declared or found.
-func tooLarge() *smtp.SMTPError { return refusal(552, "5.3.4", "message too large") }
+// tooLarge is the reply to a message over the limit in octets, declared or found.
+// Whoever set up the scanner reads there how much it may send.
+func tooLarge(limit int64) *smtp.SMTPError {
+	return refusal(552, "5.3.4", "message too large; "+inUnits(limit)+" is the most")
+}
+
+// inUnits is a number of octets as settings have it: in the largest unit of which
+// it is a multiple.
+func inUnits(n int64) string {
+	for i, unit := range []string{"GB", "MB", "KB"} {
+		if size := int64(1) << (30 - 10*i); n%size == 0 {
+			return fmt.Sprintf("%d %s", n/size, unit)
+		}
+	}
+	return fmt.Sprintf("%d octets", n)
+}
 
 // refusal makes a reply, of any kind, with its text made fit for one line.
 func refusal(code int, enhanced, text string) *smtp.SMTPError {

@@ -53,3 +53,14 @@ func TestErrorLog(t *testing.T) {
 		t.Errorf("a panic is not logged: %q", &b)
 	}
 }
+
+// TestTooLarge: the reply names the limit in the unit in which it was set.
+func TestTooLarge(t *testing.T) {
+	for limit, want := range map[int64]string{
+		40: "40 octets", 64 << 20: "64 MB", 1536 << 20: "1536 MB", 2 << 30: "2 GB", 100 << 10: "100 KB", 1<<20 + 1: "1048577 octets",
+	} {
+		if got := replyOf(tooLarge(limit)).String(); got != "552 5.3.4 message too large; "+want+" is the most" {
+			t.Errorf("%d: %s", limit, got)
+		}
+	}
+}

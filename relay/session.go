@@ -96,7 +96,7 @@ func (s *session) Mail(from string, o *smtp.MailOptions) error {
 		return refusal(501, "5.5.4", "ENVID is too long")
 	}
 	if tx.size > tx.limit {
-		return tooLarge()
+		return tooLarge(tx.limit)
 	}
 	if from != "" {
 		addr, err := tx.address(from)

@@ -19,7 +19,6 @@ import (
 const (
 	keyNameTime = "20060102T150405.000Z" // UTC
 	keySuffix   = ".key"
-	keyTemp     = ".new-" // a key that a crash kept from its name; was never used
 	keyFileMax  = 1 << 10 // octets; a key has some 60
 )
 
@@ -58,7 +57,7 @@ func readKeyDir(dir string) ([]*key, error) {
 	}
 	var list []*key
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), keyTemp) {
+		if strings.HasPrefix(e.Name(), durable.Unfinished) {
 			continue
 		}
 		k, err := readKey(filepath.Join(dir, e.Name()))
@@ -120,23 +119,5 @@ func parseKeyName(name string) (created time.Time, err error) {
 
 // writeKey keeps k durably, or not at all: no reader ever sees half a key.
 func writeKey(dir string, k *key) error {
-	f, err := os.CreateTemp(dir, keyTemp) // 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(k.text() + "\n")
-	if err == nil {
-		err = f.Sync()
-	}
-	if err2 := f.Close(); err == nil {
-		err = err2
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), filepath.Join(dir, keyName(k)))
-	}
-	if err != nil {
-		os.Remove(f.Name())
-		return err
-	}
-	return durable.SyncDir(dir)
+	return durable.WriteFile(filepath.Join(dir, keyName(k)), []byte(k.text()+"\n"))
 }

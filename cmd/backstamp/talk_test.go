@@ -186,6 +186,7 @@ func startPackagedPostfix(t *testing.T, sink string) (addr string) {
 }
 
 // What the package asks its user for at installation, and where it lies.
+// Connections are not used again, which it does, with RSET, as time has it.
 const packagedMain = `
 queue_directory = %[1]s/queue
 data_directory = %[1]s/data
@@ -197,6 +198,7 @@ mynetworks = 127.0.0.0/8
 inet_interfaces = loopback-only
 inet_protocols = ipv4
 alias_maps =
+smtp_connection_cache_on_demand = no
 relayhost = [127.0.0.1]:%[2]s
 `
 
