@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -72,7 +73,8 @@ func (r resolver) credential(name string) (string, error) {
 }
 
 // expand replaces ${NAME} and ${NAME:-x}, where x stands in for a variable that
-// is unset or empty. $${ is a ${ that stays.
+// is unset or empty. $${ is a ${ that stays. The errors show nothing of what is
+// malformed: it may be a password that happens to have a ${ in it.
 func (r resolver) expand(s string) (string, error) {
 	var b strings.Builder
 	for {
@@ -88,7 +90,7 @@ func (r resolver) expand(s string) (string, error) {
 		}
 		inside, rest, ok := strings.Cut(s[i+2:], "}")
 		if !ok {
-			return "", fmt.Errorf("%q has no } after ${; expected ${NAME} or ${NAME:-x}, $${ for ${ itself", s[i:])
+			return "", errors.New("has no } after ${; expected ${NAME} or ${NAME:-x}, $${ for ${ itself")
 		}
 		value, err := r.lookup(inside)
 		if err != nil {
@@ -103,7 +105,7 @@ func (r resolver) expand(s string) (string, error) {
 func (r resolver) lookup(s string) (string, error) {
 	name, standIn, optional := strings.Cut(s, ":-")
 	if !isVariable(name) {
-		return "", fmt.Errorf("%q is no variable; expected ${NAME} or ${NAME:-x}", "${"+s+"}")
+		return "", errors.New("has no variable's name in ${}; expected ${NAME} or ${NAME:-x}, $${ for ${ itself")
 	}
 	value, ok := r.env[name]
 	switch {

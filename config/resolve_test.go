@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -63,6 +64,28 @@ func TestResolve(t *testing.T) {
 		if got, _, err := r.resolve(text); err == nil {
 			t.Errorf("%q: %q, want an error", text, got)
 		}
+	}
+}
+
+// A password with a ${ in it is a likely mistake: what is said of it shows
+// nothing of the value, and how to write it.
+func TestBrokenReferenceShowsNoSecret(t *testing.T) {
+	for _, text := range []string{"hunter${topsecret", "hunter${top secret}2", "${top-secret}", "${:-topsecret}"} {
+		_, _, err := resolver{}.resolve(text)
+		if err == nil || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "hunter") || !strings.Contains(err.Error(), "$${ for ${ itself") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+// Whatever keeps a secret from being read is said without its content.
+func TestUnreadableSecret(t *testing.T) {
+	r := resolver{dir: "/etc/b", read: func(path string) ([]byte, error) {
+		return []byte("topsecret"), bare(&os.PathError{Op: "read", Path: path, Err: os.ErrPermission})
+	}}
+	_, _, err := r.resolve("file:pw")
+	if want := `"file:pw" cannot be read: permission denied; expected a file that holds the value`; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }
 
