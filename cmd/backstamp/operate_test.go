@@ -61,6 +61,7 @@ accounts:
 		{"default that is none", "accounts:\n  a:\n    networks: [127.0.0.0/8]\n    default_provider: mian\n    providers: {main: {preset: capture}}\n", `FILE:4: accounts.a.default_provider: unknown provider "mian"; did you mean main?`},
 		{"after one that is none", "accounts:\n  a:\n    networks: [127.0.0.0/8]\n    default_provider: main\n    providers:\n      main: {preset: capture}\n      spare: {preset: capture, after: mian}\n", `FILE:7: accounts.a.providers.spare.after: unknown provider "mian"; did you mean main?`},
 		{"password with a broken reference", "accounts:\n  a:\n    networks: [127.0.0.0/8]\n    providers:\n      p: {preset: gmail, username: a@b.test, password: \"abc${defghijklmnop\"}\n", `FILE:5: accounts.a.providers.p.password: has no } after ${; expected`},
+		{"shared after an account's own", "accounts:\n  a:\n    networks: [127.0.0.0/8]\n    providers:\n      main: {preset: capture}\nproviders:\n  s: {preset: generic, host: h.test, after: mian}\n", `FILE:7: providers.s.after: unknown provider "mian"; expected no after`},
 		{"not there yet", "store: postgres://x\n", `FILE:1: store: `},
 		{"second document", "hostname: a.test\n---\nhostname: b.test\n", `FILE:`},
 		{"syntax", "a: [\n", `FILE:`},

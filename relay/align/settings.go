@@ -124,6 +124,20 @@ func (a *Account) names() (names []string) {
 	return names
 }
 
+// afterHint says what p could come after.
+func (a *Account) afterHint(p *provider) string {
+	var names []string
+	for _, o := range a.providers {
+		if o != p && (o.Shared || !p.Shared) {
+			names = append(names, o.Name)
+		}
+	}
+	if len(names) == 0 {
+		return "expected no after, there is no other provider it may follow"
+	}
+	return near.Hint(p.After, names)
+}
+
 // linkDefault finds the default provider: the named one, else the only one,
 // else the only one of the account's own.
 func (a *Account) linkDefault(name string) error {
@@ -155,7 +169,7 @@ func (a *Account) linkAfter() error {
 			continue
 		}
 		if p.after = a.named(p.After, p.Shared); p.after == nil {
-			errs = append(errs, mail.Settingf(p.setting+".after", "unknown provider %q; %s", p.After, near.Hint(p.After, a.names())))
+			errs = append(errs, mail.Settingf(p.setting+".after", "unknown provider %q; %s", p.After, a.afterHint(p)))
 		}
 	}
 	for _, p := range a.providers {

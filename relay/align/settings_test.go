@@ -61,7 +61,12 @@ func TestSettingErrors(t *testing.T) {
 			{Name: "main", After: "third"}, spare("main"), {Name: "third", After: "spare"}, {Name: "fourth", After: "third"}}},
 			[]string{"accounts.shop.providers.main.after:", "accounts.shop.providers.spare.after:", "accounts.shop.providers.third.after:"}},
 		"shared after own": {Settings{Name: "shop", DefaultProvider: "main", Providers: []Provider{good, {Name: "all", Shared: true, After: "main"}}},
-			[]string{`providers.all.after: unknown provider "main"`}},
+			[]string{`providers.all.after: unknown provider "main"; expected no after, there is no other provider it may follow`}},
+		"shared after a misspelt one": {Settings{Name: "shop", DefaultProvider: "main", Providers: []Provider{
+			good, {Name: "all", Shared: true, After: "mian"}, {Name: "mail", Shared: true}}},
+			[]string{`providers.all.after: unknown provider "mian"; did you mean mail?`}},
+		"after unknown, alone": {Settings{Name: "shop", Providers: []Provider{{Name: "main", After: "mian"}}},
+			[]string{`accounts.shop.providers.main.after: unknown provider "mian"; expected no after`}},
 
 		"senders": {senders("a@example.com", "@example.com", "*@example.com", "*@sub.example.com", "*@*.example.com",
 			"@xn--vv4b11d.com", "@예시.com", "@example.co.kr", `"local part"@example.com`, "root@localhost"), nil},
