@@ -144,17 +144,17 @@ func (s Settings) checkRegion() error {
 }
 
 // checkPort refuses a port that is known to begin TLS in another way, and a way
-// for which the provider has no port.
+// for which the provider has no port. A port of STARTTLS may be had without it.
 func (s Settings) checkPort() error {
 	p, key := s.Data(), s.Key+".tls"
 	switch {
-	case s.TLS == "" || s.TLS == tlsOff || s.checkTLS() != nil:
+	case s.TLS == "" || s.checkTLS() != nil:
 		return nil
-	case s.Port == 0 && len(p.Ports.Is) > 0 && p.PortFor(s.TLS).Port == 0 && !s.elsewhere():
+	case s.TLS != tlsOff && s.Port == 0 && len(p.Ports.Is) > 0 && p.PortFor(s.TLS).Port == 0 && !s.elsewhere():
 		return mail.Settingf(key, "%s is offered on no port of %s; expected %s", s.TLS, s.Preset, p.Ports.Is[0].TLS)
 	}
 	usual, _ := preset.Find("generic")
-	if want := cmp.Or(p.TLSOn(s.Port), usual.TLSOn(s.Port)); want != "" && want != s.TLS {
+	if want := cmp.Or(p.TLSOn(s.Port), usual.TLSOn(s.Port)); want != "" && want != s.TLS && (s.TLS != tlsOff || want == tlsImplicit) {
 		return mail.Settingf(key, "%s does not fit port %d; expected tls: %s there", s.TLS, s.Port, want)
 	}
 	return nil

@@ -54,6 +54,7 @@ func TestCheck(t *testing.T) {
 		{"address where a word is wanted", func(s *Settings) {
 			*s = Settings{Key: "p", Preset: "sendgrid", Username: "me@example.com", Password: "SG.x"}
 		}, "p.username: cannot work; expected the word apikey, for every account"},
+		{"no TLS where TLS begins at once", func(s *Settings) { s.Port, s.TLS, s.Username, s.Password = 465, "off", "", "" }, "p.tls: off does not fit port 465; expected tls: implicit there"},
 		{"port for another TLS", func(s *Settings) { s.Port, s.TLS = 465, "starttls" }, "p.tls: starttls does not fit port 465; expected tls: implicit there"},
 		{"TLS for another port", func(s *Settings) { s.Port, s.TLS = 587, "implicit" }, "p.tls: implicit does not fit port 587; expected tls: starttls there"},
 		{"unknown preset", func(s *Settings) { s.Preset = "gmial" }, `p.preset: preset "gmial" is unknown; did you mean gmail?`},
