@@ -49,7 +49,7 @@ func TestHostile(t *testing.T) {
 		{"open links within each other", page(repeat(repeat(`<v:rect href="https://example.com/">`, 400)+repeat(`</v:rect>`, 400), 20) + repeat("text ", 200_000)), ""},
 		{"addresses that patterns look at for long", page(repeat(`<a href="https://example.com/`+repeat("verify-/expires=auth", 60)+`">x</a>`, 10_000)), ReasonHTMLLimits},
 		{"comments never closed", page(repeat("<!--", 500_000)), ReasonNothing},
-		{"conditional comments", page(repeat("<!--[if mso]>", 100_000)), ReasonNothing},
+		{"conditional comments", page(repeat("<!--[if mso]>", 100_000/slowness)), ReasonNothing}, // the race detector looks at all that is left for each
 		{"unclosed tags", page(repeat("<a href=", 300_000)), ReasonNothing},
 		{"formatting elements", page("<p>" + repeat("<font a=1><b c=2>", 200) + "</p>" + repeat("<p>x</p>", 50_000)), ""},
 		{"stray end tags", page(repeat("<i>", 500) + repeat("</b>", 300_000)), ""},
